@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -264,26 +264,29 @@ def _lake_of(path: Path) -> Path | None:
 
 
 def _write_lakes_again(
-    settings: Settings, store: Store, showing: Iterable[Path]
+    settings: Settings, store: Store, showing: Collection[Path]
 ) -> tuple[dict[Path, ScraperError], set[Path]]:
     """Replace the days of these files in their lakes, and remove all earlier states of the lakes;
     returns the errors by the lake's folder, and the files that the other lakes have then.
 
     Files that no state of a lake refers to are left.
     """
+    if not showing:
+        return {}, set()
+    from dashboard_scraper.exports.iceberg_export import (  # noqa: PLC0415 - an extra
+        days_in,
+        rewrite_days,
+    )
+
     days: dict[tuple[Path, str], set[date]] = {}
     for path in showing:
         folder = _lake_of(path)
         if folder is not None:
-            from dashboard_scraper.exports.iceberg_export import days_in  # noqa: PLC0415
-
             for source, day in days_in(path):
                 days.setdefault((folder, source), set()).add(day)
     failed: dict[Path, ScraperError] = {}
     has: dict[Path, set[Path]] = {}
     for (folder, source), found in sorted(days.items()):
-        from dashboard_scraper.exports.iceberg_export import rewrite_days  # noqa: PLC0415
-
         export = daily_export(settings, Window(min(found), max(found)), folder).of(source)
         try:
             has[folder] = rewrite_days(store, folder, found, export)

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dashboard_scraper.errors import OutputFailed, UsageError
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.files import make_folder, new_files_get
@@ -108,19 +106,17 @@ def days_in(path: Path) -> set[tuple[str, date]]:
 
 
 def rewrite_days(
-    store: Store, folder: Path, days: Iterable[date], export: DailyExport
+    store: Store, folder: Path, days: Collection[date], export: DailyExport
 ) -> set[Path]:
-    """Bring some days of a lake in `folder` up to date, and remove its earlier states. Returns the
-    files that it has then.
+    """Bring some days of the export's window up to date in a lake in `folder`, and remove its
+    earlier states. Returns the files that it has then.
     """
-    listed = set(days)
-    export = msgspec.structs.replace(export, window=Window(min(listed), max(listed)))
     with (
         new_files_get(export.outputs.mode),
         opened(f"{LAKE_PREFIX}/{folder}", OutputFailed) as lake,
         store.reading() as reader,
     ):
-        _write(lake, export, (_UsageOfDays(reader, export), CostsOfDays(reader, export)), listed)
+        _write(lake, export, (_UsageOfDays(reader, export), CostsOfDays(reader, export)), days)
         expire(lake, _FOREVER)  # also the states between the commits above
         has = {os.path.realpath(name) for name in files_of(lake)}
     return {path for path in folder.rglob("*.parquet") if os.path.realpath(path) in has}
