@@ -61,6 +61,11 @@ class Measures(msgspec.Struct, frozen=True):
         """Whether the source can know the metric, itself or added up from its kinds."""
         return all(part in self.metrics for part in self.parts(metric))
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether the source can know what part of the completions that are shown is accepted."""
+        return self.knows(SHOWN) and self.knows(ACCEPTED)
+
     def first(self, *metrics: Metric) -> Metric | None:
         """The first of the metrics that the source knows."""
         return next((metric for metric in metrics if self.knows(metric)), None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from dashboard_scraper.model.listing import many
-from dashboard_scraper.model.metrics import ACCEPTED, LINES, MESSAGES, SHOWN
+from dashboard_scraper.model.metrics import LINES, MESSAGES
 from dashboard_scraper.report.figures import Group, ReportFigures
 from dashboard_scraper.report.parts import Section, Table
 from dashboard_scraper.report.plots import whole_notes
@@ -55,12 +55,12 @@ def _group_table(figures: ReportFigures, head: str, groups: Sequence[Group]) -> 
 
 
 def teams_section(figures: ReportFigures, groups: Sequence[Group]) -> Section:
-    """Use by the teams of the roster, and that of those whom it has in no team."""
+    """Use by the teams of IDENTITY_FILE, and that of those whom it has in no team."""
     columns = [
         *_used_columns(figures),
         _Column(ACTIVE, lambda group: f"{number(group.active)} of {number(group.people)}"),
     ]
-    if figures.measures.knows(SHOWN) and figures.measures.knows(ACCEPTED):
+    if figures.measures.has_rate:
         columns.append(_Column(RATE_TERM, lambda group: rate_cell(group.shown, group.accepted)))
     nameless = OTHER_TEAMS if figures.hidden_teams else "no team"
     table = _table_of("Team", columns, groups, nameless)

@@ -303,7 +303,7 @@ def _code(figures: ReportFigures) -> Section:
     numbers = [
         _sum_number(figures, metric, (metric,)) for metric in _CODE if measures.knows(metric)
     ]
-    if measures.knows(SHOWN) and measures.knows(ACCEPTED):
+    if measures.has_rate:
         drawn.append(_rate_figure(figures))
         numbers.append(_rate_number(figures))
     return Section("code", "How much code", numbers, drawn)

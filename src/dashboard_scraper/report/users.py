@@ -114,8 +114,8 @@ def user_columns(measures: Measures) -> list[Column]:
         Column(ACTIVE_DAYS, lambda person: person.active_days),
         Column(LAST_DAY, lambda person: str(person.last_day)),
     ]
-    has_rate = measures.knows(SHOWN) and measures.knows(ACCEPTED)
-    return [*used, *days, *rest, *([Column(RATE_TERM, _rate_of)] if has_rate else [])]
+    rate = [Column(RATE_TERM, _rate_of)] if measures.has_rate else []
+    return [*used, *days, *rest, *rate]
 
 
 def _column(measures: Measures, metric: Metric) -> Column:
