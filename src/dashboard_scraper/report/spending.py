@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -97,6 +97,15 @@ def currencies_of(days: Iterable[CostLedgerDay]) -> list[str]:
     )
 
 
+def _known(ledger: Mapping[date, CostLedgerDay], metric: CostMetric) -> dict[date, Decimal]:
+    """The amounts of the days on which the metric is known."""
+    return {
+        day: amount
+        for day, row in ledger.items()
+        if isinstance(amount := row.sums[metric], Decimal)
+    }
+
+
 class CostReading:
     """One metric's costs of several windows, with one name for each payer in all of them.
 
@@ -128,11 +137,7 @@ class CostReading:
         # Where no day of the windows has costs, the source's newest say what they would be in.
         self._usual = [*(self.ledger or reader.cost_ledger(source)).values()][-len(reach) :]
         self.metric = metric or usual_metric(self._usual)
-        self.known = {
-            day: amount
-            for day, row in self.ledger.items()
-            if isinstance(amount := row.sums[self.metric], Decimal)
-        }
+        self.known = _known(self.ledger, self.metric)
         self._cells = self._read(naming)
 
     def _read(self, naming: Naming | None) -> dict[Cell, dict[date, Decimal]]:
@@ -293,9 +298,4 @@ def month_forecast(
         return NoForecast(
             month, f"its days and those before have costs in {' and '.join(currencies)}"
         )
-    amounts = {
-        each: amount
-        for each, row in ledger.items()
-        if isinstance(amount := row.sums[metric], Decimal)
-    }
-    return forecast_of(amounts, day)
+    return forecast_of(_known(ledger, metric), day)
