@@ -6,6 +6,7 @@ The charting library, Observable Plot, is embedded in the page: see `templates/v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -111,9 +112,9 @@ class BarChart(msgspec.Struct, frozen=True):
     before: Values = ()
 
 
-def chart_day(day: Day, *, gap: bool) -> ChartDay:
+def chart_day(day: date, mark: str, *, gap: bool) -> ChartDay:
     """The day's place on the axis, labelled like `3 Nov`."""
-    return ChartDay(f"{day.day.day} {day.day:%b}", day.day.weekday() == _MONDAY, mark_of(day), gap)
+    return ChartDay(f"{day.day} {day:%b}", day.weekday() == _MONDAY, mark, gap)
 
 
 def mark_of(day: Day) -> str:

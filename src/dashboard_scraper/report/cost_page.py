@@ -27,8 +27,8 @@ from dashboard_scraper.report.charts import (
     PEOPLE,
     UNSETTLED,
     AmountSeries,
-    ChartDay,
     DayChart,
+    chart_day,
 )
 from dashboard_scraper.report.cost_figures import Budgets, CostDayFigures, PageCosts
 from dashboard_scraper.report.cost_texts import cause_text, exact_text
@@ -53,7 +53,6 @@ _MARKS = {
     GAP: UNKNOWN,
 }
 _BEFORE = "the period before"
-_MONDAY = 0
 _STYLES = (PEOPLE, MONTH, PEOPLE)
 
 COSTS_TITLE = "What it costs"
@@ -219,12 +218,7 @@ def _day_chart(
     earlier = [day.amount(metric) for day in costs.before]
     has_before = any(amount is not None for amount in earlier)
     places = [
-        ChartDay(
-            f"{day.day.day} {day.day:%b}",
-            day.day.weekday() == _MONDAY,
-            next(iter(mark), ""),
-            day.amount(metric) is None,
-        )
+        chart_day(day.day, next(iter(mark), ""), gap=day.amount(metric) is None)
         for day, mark in zip(costs.days, marks, strict=True)
     ]
     unit = costs.unit(metric)

@@ -23,6 +23,7 @@ from dashboard_scraper.report.charts import (
     Series,
     Values,
     chart_day,
+    mark_of,
     marks_of,
 )
 from dashboard_scraper.report.figures import (
@@ -119,7 +120,7 @@ def day_figure(
         for row in plot.rows
     ]
     chart = DayChart(
-        [chart_day(day, gap=plot.is_gap(day)) for day in now.days],
+        [chart_day(day.day, mark_of(day), gap=plot.is_gap(day)) for day in now.days],
         [_tip(plot, day, i, before, earlier) for i, day in enumerate(now.days)],
         bars=() if plot.lines else series,
         lines=series if plot.lines else (),

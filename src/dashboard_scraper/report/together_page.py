@@ -14,9 +14,9 @@ from dashboard_scraper.report.charts import (
     GAP,
     MISSING,
     BarChart,
-    ChartDay,
     DayChart,
     Series,
+    chart_day,
     marks_of,
     source_style,
 )
@@ -224,8 +224,7 @@ def _days_figure(
     for at, day in enumerate(days):
         remarks = _remarks(sides, labels, at)
         unknown = all(values[side.source][at] is None for side in sides)
-        label = f"{day.day} {day:%b}"
-        places.append(ChartDay(label, not day.weekday(), next(iter(remarks), ""), unknown))
+        places.append(chart_day(day, next(iter(remarks), ""), gap=unknown))
         cells = [_cell(side, at, values[side.source][at]) for side in sides]
         named = [f"{labels[s.source]}: {cell}" for s, cell in zip(sides, cells, strict=True)]
         tips.append("\n".join([weekday_text(day), *named, *remarks.values()]))
