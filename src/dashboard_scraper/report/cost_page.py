@@ -18,6 +18,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.money import CENTS, ZERO, difference, exact_sum, per, rounded
+from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
 from dashboard_scraper.report.charts import (
     BEFORE,
     GAP,
@@ -34,9 +35,10 @@ from dashboard_scraper.report.cost_figures import Budgets, CostDayFigures, PageC
 from dashboard_scraper.report.cost_texts import cause_text, exact_text
 from dashboard_scraper.report.figures import Period
 from dashboard_scraper.report.parts import Amount, Figure, Key, Number, Section, Table
-from dashboard_scraper.report.spending import Comparison
+from dashboard_scraper.report.spending import UNATTRIBUTED, Comparison
 from dashboard_scraper.report.texts import (
     NONE,
+    PERIOD_BEFORE,
     UNKNOWN,
     Term,
     days_text,
@@ -52,7 +54,6 @@ _MARKS = {
     UNSETTLED: MAY_CHANGE,
     GAP: UNKNOWN,
 }
-_BEFORE = "the period before"
 _STYLES = (PEOPLE, MONTH, PEOPLE)
 
 COSTS_TITLE = "What it costs"
@@ -190,7 +191,7 @@ def _day_figure(costs: PageCosts, metric: CostMetric, style: str, *, full: bool)
     term = cost_term(metric)
     keys = [Key(style, term, f"{metric.title.lower()} on the day, in {costs.unit(metric)}")]
     if chart.before:
-        keys.append(Key(BEFORE, None, _BEFORE))
+        keys.append(Key(BEFORE, None, PERIOD_BEFORE))
     title = f"{metric.title} per day"
     if metric is ESTIMATED:
         title += ", not a bill"
@@ -231,7 +232,7 @@ def _day_chart(
         tips,
         bars=[AmountSeries(metric.title, amounts, style)],
         lines=(),
-        before=[AmountSeries(_BEFORE, earlier, BEFORE)] if has_before else (),
+        before=[AmountSeries(PERIOD_BEFORE, earlier, BEFORE)] if has_before else (),
         unit="",
         top=0,
         texts=["" if amount is None else money(amount).text for amount in amounts],
@@ -251,7 +252,7 @@ def _tip(day: CostDayFigures, metric: CostMetric, unit: str, before: CostDayFigu
     if day.sums is not None:
         lines.append(f"{metric.title}: {_cell(day.amount(metric))} {unit}")
     if before:
-        lines.append(f"{_BEFORE}: {_cell(before.amount(metric))}")
+        lines.append(f"{PERIOD_BEFORE}: {_cell(before.amount(metric))}")
     return "\n".join(lines)
 
 
@@ -271,8 +272,8 @@ def _people_table(costs: PageCosts) -> Table:
     parts = [
         *first,
         *_together(f"({many(len(others), 'other')})", others),
-        *_together("(service accounts)", bots),
-        *_together("(unattributed)", nobody),
+        *_together(SERVICE_ACCOUNTS, bots),
+        *_together(UNATTRIBUTED, nobody),
     ]
     rows = [_part_row(costs, part.name, part) for part in parts]
     return _parts_table(costs, "Person", rows, [part.now for part in parts])
@@ -381,7 +382,7 @@ def _uncompared(costs: PageCosts) -> str:
         return f"their costs are in {' and '.join(costs.mixed)}"
     lacking = [
         f"{title} lacks {many(count, 'day')}"
-        for title, days in (("the period", costs.days), (_BEFORE, costs.before))
+        for title, days in (("the period", costs.days), (PERIOD_BEFORE, costs.before))
         if (count := sum(day.amount(costs.metric) is None for day in days))
     ]
     return " and ".join(lacking)

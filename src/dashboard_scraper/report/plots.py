@@ -38,6 +38,7 @@ from dashboard_scraper.report.parts import Figure, Key, Table
 from dashboard_scraper.report.texts import (
     ACTIVE_DAY,
     NONE,
+    PERIOD_BEFORE,
     UNKNOWN,
     WEEKDAY,
     WEEKDAYS,
@@ -55,7 +56,6 @@ MARKS = {
     UNSETTLED: MAY_CHANGE,
     GAP: UNKNOWN,
 }
-_BEFORE = "the period before"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -129,7 +129,7 @@ def day_figure(
         top=plot.top,
     )
     if earlier:
-        keys = [*keys, Key(BEFORE, None, _BEFORE)]
+        keys = [*keys, Key(BEFORE, None, PERIOD_BEFORE)]
     marks = {mark for day in now.days for mark in marks_of(day)}
     if any(plot.is_gap(day) for day in now.stored):
         marks.add(GAP)
@@ -157,7 +157,7 @@ def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
         values = [row.pick(day) for row in plot.rows]
         return None if None in values else sum(value for value in values if value is not None)
 
-    picks = [(row.short, row.pick) for row in plot.rows] if plot.lines else [(_BEFORE, total)]
+    picks = [(row.short, row.pick) for row in plot.rows] if plot.lines else [(PERIOD_BEFORE, total)]
     found = [Series(name, [pick(day) for day in before.days], BEFORE) for name, pick in picks]
     return [series for series in found if any(value is not None for value in series.values)]
 
@@ -171,7 +171,7 @@ def _tip(plot: DayPlot, day: Day, place: int, before: Period, earlier: Sequence[
         values = [(text(series.values[place]), series.label) for series in earlier]
         several = plot.lines and len(plot.rows) > 1
         texts = [f"{text} in {label}" if several else text for text, label in values]
-        lines.append(f"{_BEFORE}: {', '.join(texts)}")
+        lines.append(f"{PERIOD_BEFORE}: {', '.join(texts)}")
     return "\n".join(lines)
 
 
@@ -192,12 +192,13 @@ def people_figure(
     tips = [f"{bar.label}: {many(bar.people, 'person', 'people')}" for bar in now]
     keys = []
     if before:
-        headers.append(_BEFORE.capitalize())
+        headers.append(PERIOD_BEFORE.capitalize())
         rows = [[*row, number(count)] for row, count in zip(rows, earlier, strict=True)]
         tips = [
-            f"{tip}\n{_BEFORE}: {number(count)}" for tip, count in zip(tips, earlier, strict=True)
+            f"{tip}\n{PERIOD_BEFORE}: {number(count)}"
+            for tip, count in zip(tips, earlier, strict=True)
         ]
-        keys = [Key(PEOPLE, term, "people"), Key(BEFORE, None, _BEFORE)]
+        keys = [Key(PEOPLE, term, "people"), Key(BEFORE, None, PERIOD_BEFORE)]
     labels = list(map(_label, now))
     chart = BarChart(labels, [bar.people for bar in now], texts, tips, earlier)
     title = f"People by {term.title.lower()}"
@@ -227,7 +228,7 @@ def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
     ]
     tips = [
         f"{name}: {text} daily active people on the average of {many(int(days), 'day')}"
-        + (f"\n{_BEFORE}: {average[0]}" if average else "")
+        + (f"\n{PERIOD_BEFORE}: {average[0]}" if average else "")
         for name, text, days, *average in rows
     ]
     texts = [mean(each.mean) for each in now]
@@ -237,8 +238,8 @@ def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
     keys = [Key(PEOPLE, WEEKDAY, "average of the period's days")]
     headers: list[str | Term] = ["Weekday", ACTIVE_DAY, "Days"]
     if has_before:
-        keys.append(Key(BEFORE, None, _BEFORE))
-        headers.append(_BEFORE.capitalize())
+        keys.append(Key(BEFORE, None, PERIOD_BEFORE))
+        headers.append(PERIOD_BEFORE.capitalize())
     return Figure("weekday", WEEKDAY.title, chart, Table(headers, rows), keys, notes=notes)
 
 

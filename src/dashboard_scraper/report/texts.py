@@ -28,6 +28,7 @@ from dashboard_scraper.report.figures import (
 )
 
 UNKNOWN, NONE = "unknown", "none"
+PERIOD_BEFORE = "the period before"
 _MOST_RUNS = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
