@@ -392,11 +392,15 @@ class StoredDay:
 
     def mark(self, moment: datetime, **reasons: str | None) -> None:
         """Set or clear `held` or `suspicious` in the ledger, and record when for `as_of`."""
-        before = dict(self.rows.execute(_CURRENT_MARKS).mappings().one())
+        before = self._marks()
         marks = {**before, **reasons}
         if marks != before:
             self._update_ledger(**marks)
             self._record_marks(moment, marks)
+
+    def _marks(self) -> dict[str, str | None]:
+        """Those of the version in force."""
+        return dict(self.rows.execute(_CURRENT_MARKS).mappings().one())
 
     def _record_marks(self, moment: datetime, marks: dict[str, str | None]) -> None:
         self.rows.execute(_OF_MARK, {"at": moment})
@@ -405,7 +409,7 @@ class StoredDay:
 
     def judged(self, moment: datetime) -> None:
         """Clear the mark of a day that was not judged yet."""
-        if self.rows.execute(_CURRENT_MARKS).mappings().one()["suspicious"] == NOT_JUDGED:
+        if self._marks()["suspicious"] == NOT_JUDGED:
             self.mark(moment, suspicious=None)
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
