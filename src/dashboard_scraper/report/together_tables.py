@@ -162,17 +162,21 @@ def teams_section(together: Together, labels: Labels) -> Section:
     notes = ["People of IDENTITY_FILE; a person of several teams counts in each of them."]
     if together.hidden_teams:
         notes.append(hidden_teams_text(together.hidden_teams, together.min_group_size))
-    notes += [
-        f"{labels[side.source]}: without {many(len(side.missing), 'missing day')}."
-        for side in together.sides
-        if side.missing
-    ]
+    notes += _missing_notes(together.sides, labels)
     table = Table(headers, rows, bars, full=True)
     return Section("adoption", "Adoption by team", tables=[("Active by team", table)], notes=notes)
 
 
 def _adoption(active: int, people: int) -> str:
     return f"{share(active, people) or '0%'} ({number(active)})"
+
+
+def _missing_notes(sides: Sequence[Side], labels: Labels) -> list[str]:
+    return [
+        f"{labels[side.source]}: without {many(len(side.missing), 'missing day')}."
+        for side in sides
+        if side.missing
+    ]
 
 
 def classes_section(together: Together, labels: Labels) -> Section:
@@ -211,11 +215,7 @@ def comparable_section(together: Together, labels: Labels) -> Section | None:
     notes = [
         "Only what these assistants count alike. Messages, lines of code, generated outputs and"
         " edits are not here: each assistant counts something else, so they are in its own part.",
-        *(
-            f"{labels[side.source]}: without {many(len(side.missing), 'missing day')}."
-            for side in sides
-            if side.missing
-        ),
+        *_missing_notes(sides, labels),
         *(
             f"{labels[side.source]}: {note}."
             for side in sides
