@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from urllib3.util import parse_url
 
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.cli.reporting import write_report
@@ -41,6 +40,7 @@ from dashboard_scraper.sources.registry import (
     DASHBOARD,
     info_of,
 )
+from dashboard_scraper.sources.rest.urls import host_of
 from dashboard_scraper.store import store_of
 
 _FOLDER, _PEOPLE = "demo", "people.csv"
@@ -136,8 +136,8 @@ def run_demo(
         _remove_store(settings)
         write_people(settings, organization, source)
         if source == DASHBOARD:
-            host = parse_url(simulator.url).host or ""
-            cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", host)
+            pasted = f"{SESSION_COOKIE}={simulator.cookie}"
+            cookies = parse_paste(pasted, host_of(simulator.url))
             store_session(settings, cookies, today, check=True)
 
         def fetch(settings: Settings) -> None:

@@ -6,8 +6,6 @@ import logging
 import sys
 from datetime import date
 
-from urllib3.util import parse_url
-
 from dashboard_scraper.cli.terminal import read_hidden
 from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
 from dashboard_scraper.settings.config import Settings
@@ -22,7 +20,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import (
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.sources.dashboard.info import check_session
 from dashboard_scraper.sources.dashboard.session_store import session_store
-from dashboard_scraper.sources.rest.urls import origin_of
+from dashboard_scraper.sources.rest.urls import host_of, origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +47,8 @@ def sign_in(settings: Settings, today: date, *, check: bool) -> None:
         text = read_hidden("Session cookie: ")
     else:
         text = _read_piped()
-    store_session(settings, parse_paste(text, _host(settings)), today, check=check)
+    cookies = parse_paste(text, host_of(settings.metrics_api_base_url))
+    store_session(settings, cookies, today, check=check)
 
 
 def sign_in_in_browser(settings: Settings, today: date, *, headless: bool) -> None:
@@ -75,10 +74,6 @@ def forget_sign_in(settings: Settings) -> None:
         (had_profile, "browser's profile", str(profile)),
     ):
         logger.info("the %s %s: %s", what, "was removed" if had else "was not there", where)
-
-
-def _host(settings: Settings) -> str:
-    return parse_url(settings.metrics_api_base_url).host or ""
 
 
 def store_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
