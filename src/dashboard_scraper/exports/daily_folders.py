@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
 
 from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import Window, end_of_day
 
 GITHUB_FOLDER = "github_reports"
 """GitHub's reports, below the folder of an export."""
@@ -54,6 +55,14 @@ def export_folders(outputs: Path) -> list[ExportFolder]:
                 written = (path / MANIFEST).stat().st_mtime
                 found.append(ExportFolder(path, window, written))
     return sorted(found, key=lambda each: (each.window.end, each.written), reverse=True)
+
+
+def newest_complete(folders: Iterable[ExportFolder], now: datetime) -> ExportFolder | None:
+    """The newest that is complete of these, which are newest first. One whose last day is not over
+    comes of a clock that was ahead: its newest days have what they had until then.
+    """
+    over = (each for each in folders if end_of_day(each.window.end) <= now)
+    return next((each for each in over if each.is_complete()), None)
 
 
 def window_of(name: str) -> Window | None:

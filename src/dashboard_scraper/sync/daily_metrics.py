@@ -17,11 +17,8 @@ from dashboard_scraper.errors import (
     ScraperError,
 )
 from dashboard_scraper.exports.daily_export import DailyExport, summarise
-from dashboard_scraper.exports.export_folders import (
-    latest_follows,
-    prune,
-    remove_leftovers_of_runs,
-)
+from dashboard_scraper.exports.export_folders import latest_follows, remove_leftovers_of_runs
+from dashboard_scraper.exports.retention import prune
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.model.dates import Window, rough_duration
 from dashboard_scraper.model.doubts import doubts_in
