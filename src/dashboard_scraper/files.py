@@ -12,14 +12,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
-from dashboard_scraper.leftovers import remove_leftovers
+from dashboard_scraper.leftovers import HAVE_FCNTL, remove_leftovers
 
-try:
+if HAVE_FCNTL:
     import fcntl
-except ImportError:  # Windows
-    HAVE_FCNTL = False
-else:
-    HAVE_FCNTL = True
 
 logger = logging.getLogger(__name__)
 

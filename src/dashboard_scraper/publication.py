@@ -24,7 +24,6 @@ import msgspec
 from dashboard_scraper.beside import beside
 from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.files import (
-    HAVE_FCNTL,
     PRIVATE,
     behind_links,
     create_file,
@@ -33,7 +32,7 @@ from dashboard_scraper.files import (
     remove_leftovers_beside,
     turn_in,
 )
-from dashboard_scraper.leftovers import TemporaryNames
+from dashboard_scraper.leftovers import HAVE_FCNTL, TemporaryNames
 from dashboard_scraper.spans import measured
 
 if HAVE_FCNTL:

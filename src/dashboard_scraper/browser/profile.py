@@ -14,13 +14,10 @@ from pathlib import Path
 
 from dashboard_scraper.errors import LockHeld, UsageError
 from dashboard_scraper.files import explained, make_folder
+from dashboard_scraper.leftovers import HAVE_FCNTL
 
-try:
+if HAVE_FCNTL:
     import fcntl
-except ImportError:  # Windows, where the browser itself refuses a profile that is in use
-    HAVE_FCNTL = False
-else:
-    HAVE_FCNTL = True
 
 _BROWSERS_LOCK = "SingletonLock"
 _LOOK_SECONDS = 0.05
@@ -60,7 +57,7 @@ def remove_profile(folder: Path) -> bool:
 @contextlib.contextmanager
 def _lock(folder: Path, seconds: float = 0) -> Iterator[None]:
     """The lock of this program's own processes; it ends with the process that holds it."""
-    if not HAVE_FCNTL:
+    if not HAVE_FCNTL:  # Windows, where the browser itself refuses a profile that is in use
         yield
         return
     descriptor, until = _opened(folder), time.monotonic() + seconds

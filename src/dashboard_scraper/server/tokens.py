@@ -19,9 +19,13 @@ from typing import Annotated
 import msgspec
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import HAVE_FCNTL, PRIVATE, explained, make_folder
+from dashboard_scraper.files import PRIVATE, explained, make_folder
+from dashboard_scraper.leftovers import HAVE_FCNTL
 from dashboard_scraper.secret_files import read_private, write_private
 from dashboard_scraper.server.scopes import Scope
+
+if HAVE_FCNTL:
+    import fcntl
 
 SETTING = "SERVE_TOKENS_FILE"
 _NAME = r"[a-z0-9][a-z0-9._-]{0,39}"
@@ -149,8 +153,6 @@ def _alone(path: Path) -> Iterator[None]:
     if not HAVE_FCNTL:
         yield
         return
-    import fcntl  # noqa: PLC0415 - not on Windows
-
     # The file itself is replaced by each change, so that its lock would be another one then.
     beside = path.with_name(f"{path.name}.lock")
     with explained(beside):
