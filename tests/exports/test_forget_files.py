@@ -14,6 +14,7 @@ import sys
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from signal import SIGKILL
 from urllib.parse import quote
 
 import markupsafe
@@ -21,6 +22,7 @@ import pyarrow.parquet
 import pytest
 
 from conftest import Home, all_files
+from crash_child import Forks, Trap, files_in
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.reporting import write_report
 from dashboard_scraper.csv_text import guard, render
@@ -150,6 +152,23 @@ def test_files_are_found_without_rows_in_the_store(home: Home, capsys: Capture) 
     assert shown(home) == set()
     with pytest.raises(UsageError, match="has no day of"):
         forget(home, OLD, files=True)
+
+
+@pytest.mark.slow
+def test_run_after_a_killed_one_rewrites_the_rest_of_the_export(home: Home, forks: Forks) -> None:
+    """It only removed the files with the person's name: in sums, the person stayed."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    users = [user(name, chat_messages=1) for name in (NEW, *OTHERS)]
+    put(home.settings["STORE_URL"], dict.fromkeys(WINDOW.days(), users))
+    export_files(settings_of(home), WINDOW, None)
+    words = ("forget", NEW, "--files")
+    killed = forks.run(home, *words, trap=Trap("os.rename", 2, ".tmp"))
+    assert killed.code == -SIGKILL, killed.err
+    assert home.run(*words).code == 0
+    export_files(settings_of(home), WINDOW, home.path / "fresh")
+    assert files_in(home.data / f"daily_exports_{WINDOW.start}_to_{WINDOW.end}").items() >= (
+        files_in(home.path / "fresh").items()
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is Unicode")

@@ -202,6 +202,8 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> list[Path]:
     the files that were written.
     """
     manifest = read_manifest(folder / MANIFEST)
+    if manifest is None:  # a run was killed while it renamed files here
+        manifest = read_manifest(folder / f"{MANIFEST}{STALE_SUFFIX}")
     if manifest is None:
         return []
     window = Window(manifest.start, manifest.end)
