@@ -87,10 +87,15 @@ def parse(data: bytes) -> list[list[str]]:
 
 
 def parse_text(text: str, delimiter: str = ",") -> list[list[str]]:
-    """The same for a decoded text, with any delimiter."""
+    """The same for a decoded text, with any delimiter; a csv.Error names the row."""
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
-    return [[unguard(cell) for cell in row] for row in reader]
+    rows: list[list[str]] = []
+    try:
+        rows.extend([unguard(cell) for cell in row] for row in reader)
+    except csv.Error as error:
+        raise csv.Error(f"row {len(rows) + 1}: {error}") from error
+    return rows
 
 
 def decode(data: bytes) -> str:

@@ -191,6 +191,9 @@ SAVED_OTHERWISE = {
     "in another order": sheet(ADA, BO, titles=TITLES[::-1]),
     "with a row of commas": sheet(ADA, dict.fromkeys(TITLES, ""), BO),
     "with rows of commas around": b",,\n" + GOOD + b", ,\n",
+    "with empty columns in some rows": b"".join(
+        line + b",," * (number < 2) + b"\n" for number, line in enumerate(GOOD.splitlines())
+    ),
     "with empty columns": b"".join(line + b",,\n" for line in GOOD.splitlines()),
     "with semicolons": GOOD.replace(b",", b";"),
     "with tabs": GOOD.replace(b",", b"\t"),
@@ -281,14 +284,15 @@ NOT_THE_DASHBOARDS = {
     "user twice": (sheet(ADA, BO, ADA | {"Completions": "9"}), ["row 4", "ada@example.com"]),
     "short row": (GOOD + b"cy@example.com,1\n", ["row 4", "2 cells", "19 columns"]),
     "long row": (GOOD.removesuffix(b"\n") + b",1\n", ["row 3", "20 cells"]),
-    "Latin-1": (GOOD + "zo\xeb".encode("latin-1"), ["UTF-8"]),
+    "Latin-1": (GOOD + "zo\xeb".encode("latin-1"), ["UTF-8", "line 4"]),
     "UTF-16 without a mark": (GOOD.decode().encode("utf-16-le"), ["UTF-8"]),
     "UTF-16 that is cut": (GOOD.decode().encode("utf-16")[:-1], ["UTF-8"]),
     "text below an empty title": (
         b"".join(line + b",\n" for line in GOOD.splitlines())[:-1] + b"x\n",
         ["row 3", "20 cells", "19 columns"],
     ),
-    "open quote": (GOOD + b'"cy', ["CSV"]),
+    "open quote": (GOOD + b'"cy\n\n', ["CSV", "row 4"]),
+    "text after a quote": (b"sep=,\n" + GOOD + b'"cy"a\n', ["CSV", "row 5"]),
     "empty": (b"", ["empty"]),
     "BOM alone": (BOM, ["empty"]),
     "HTML": (b"<!doctype html><title>Sign in</title>\n", ["'User'"]),

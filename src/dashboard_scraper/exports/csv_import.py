@@ -51,13 +51,13 @@ def read_users(path: Path) -> list[UserUsage]:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ContractBroken(
-            f"{path.name} is not a CSV in UTF-8: {error}; save it as CSV in UTF-8"
+            f"{path.name} is not a CSV in UTF-8: {_reason(error)}; save it as CSV in UTF-8"
         ) from error
     except ValueError:
         raise ContractBroken(
             f"{path.name} is empty: it does not even have a header; save the table again"
         ) from None
-    titles = header[1]
+    titles = _titles(header[1])
     columns = _columns(path.name, titles)
     users: dict[str, UserUsage] = {}
     places: dict[str, int] = {}
@@ -73,15 +73,23 @@ def read_users(path: Path) -> list[UserUsage]:
     return list(users.values())
 
 
+def _reason(error: UnicodeDecodeError | csv.Error) -> str:
+    """Why the file cannot be read, with the place."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object[: error.start].count(b"\n") + 1
+        return f"line {line}: {error.reason}"
+    return f"{error}"
+
+
 def _rows(path: Path) -> Iterator[Row]:
     """The rows that are not blank."""
-    text, first = decode(path.read_bytes()), 1
+    text = decode(path.read_bytes())
     if "\0" in text[:2]:  # UTF-16: every second byte of an ASCII header is 0
         raise csv.Error("it has NUL characters")
     if sep := _SEP_LINE.match(text):
-        text, first = text[sep.end() :], 2
+        text = text[sep.end() - 1 :]  # with the line break: a blank row, so that numbers stay
     delimiter = (sep[1] or sep[2]) if sep else _delimiter(text)
-    for number, row in enumerate(parse_text(text, delimiter), start=first):
+    for number, row in enumerate(parse_text(text, delimiter), start=1):
         if any(cell.strip() for cell in row):
             yield number, row
 
@@ -94,6 +102,11 @@ def _delimiter(text: str) -> str:
         return len({title.strip('"') for title in line.split(delimiter)}.intersection(_NEEDED))
 
     return max(_DELIMITERS, key=found)
+
+
+def _titles(header: Sequence[str]) -> Sequence[str]:
+    """The header without blank cells at its end: spreadsheets write these in some rows alone."""
+    return header[: max((i for i, title in enumerate(header, 1) if title), default=0)]
 
 
 def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
