@@ -306,6 +306,14 @@ def test_two_sources_do_not_mix(store: Store, store_url: str) -> None:
         assert (reader.last_success("a source"), reader.last_success("b")) == (None, FETCHED)
 
 
+def test_fetches_are_sorted_by_source(store: Store) -> None:
+    """PostgreSQL had its own order, and so had the state of the Singer tap."""
+    for source in ("cursor", "analytics", "dashboard", "claude_code", "copilot"):
+        put(store, source=source)
+    with store.reading() as reader:
+        assert [*reader.fetches()] == sorted(reader.fetches())
+
+
 @pytest.mark.slow
 def test_puts_from_many_threads_are_all_stored(store: Store) -> None:
     days = [DAY + timedelta(number) for number in range(16)]

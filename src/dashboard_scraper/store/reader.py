@@ -64,9 +64,11 @@ class FetchTimes(NamedTuple):
 
 # Each is built once: see `statements`.
 _SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
-_FETCHES = select(
-    DAY_FETCH.c.source, func.min(DAY_FETCH.c.fetched_at), func.max(DAY_FETCH.c.fetched_at)
-).group_by(DAY_FETCH.c.source)
+_FETCHES = (
+    select(DAY_FETCH.c.source, func.min(DAY_FETCH.c.fetched_at), func.max(DAY_FETCH.c.fetched_at))
+    .group_by(DAY_FETCH.c.source)
+    .order_by(DAY_FETCH.c.source)
+)
 _FETCHES_AT = of_source(DAY_FETCH, select(func.count())).where(
     DAY_FETCH.c.fetched_at == bindparam("moment")
 )
