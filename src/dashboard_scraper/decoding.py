@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 
 from dashboard_scraper.errors import ContractBroken
+
+T = TypeVar("T")
 
 # Not only msgspec's own: text that isn't UTF-8 and nesting without an end raise Python's errors.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -16,6 +19,16 @@ UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # JSON has neither, but Python's and JavaScript's encoders write them. Strings are matched whole, so
 # that a NaN inside one is left alone.
 _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', re.DOTALL)
+
+
+def decodable(kind: type[T]) -> type[T]:
+    """Has msgspec learn the fields of a struct, as a decorator of each that is decoded by its name.
+
+    msgspec does so when it first decodes one, and ends the process with a segmentation fault where
+    another thread decodes one at that moment (seen in 0.22).
+    """
+    msgspec.json.Decoder(kind)
+    return kind
 
 
 def with_spelled_numbers(text: bytes) -> bytes:

@@ -36,6 +36,9 @@ class Origin(msgspec.Struct):
     subdirectory: str | None = None
 
 
+_decode_origin = msgspec.json.Decoder(Origin).decode
+
+
 def how_to_install(extra: str) -> str:
     """A shell command, or a sentence where the metadata does not say where the program is from."""
     origin = _origin()
@@ -50,7 +53,7 @@ def how_to_install(extra: str) -> str:
 def _origin() -> Origin | None:
     try:
         text = distribution(NAME).read_text("direct_url.json")
-        return msgspec.json.decode(text, type=Origin) if text else None
+        return _decode_origin(text) if text else None
     except (PackageNotFoundError, msgspec.DecodeError):
         return None
 

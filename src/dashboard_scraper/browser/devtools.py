@@ -11,6 +11,8 @@ from typing import IO, TypeVar
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
+
 Result = TypeVar("Result")
 
 _PIECE = 1 << 16
@@ -33,10 +35,12 @@ class _Error(msgspec.Struct):
     message: str = ""
 
 
+@decodable
 class _Detached(msgspec.Struct, rename="camel"):
     session_id: str = ""
 
 
+@decodable
 class _Message(msgspec.Struct):
     """An answer, with the `id` of its command, or an event, without one."""
 

@@ -9,6 +9,7 @@ from enum import Enum
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.errors import DaysMissing, SignInRequired
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.store import LedgerDay, Run
@@ -39,6 +40,7 @@ class Occasion(Enum):
         return self is Occasion.DAYS_REVISED
 
 
+@decodable
 class Details(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a message needs besides the occasion; what the store remembers of it, as JSON.
 

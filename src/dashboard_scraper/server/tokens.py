@@ -18,6 +18,7 @@ from typing import Annotated
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import PRIVATE, explained, make_folder
 from dashboard_scraper.leftovers import HAVE_FCNTL
@@ -68,6 +69,7 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     expires: _Moment | None = None
 
 
+@decodable
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     tokens: list[_Stored]
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.model.costs import Budget, CostKind
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import parse_amount, shown
@@ -42,6 +43,7 @@ class _Filters(msgspec.Struct, forbid_unknown_fields=True):
     user_emails: list[str] = []
 
 
+@decodable
 class _CostQuery(msgspec.Struct, forbid_unknown_fields=True):
     start_date: str
     end_date: str
@@ -52,6 +54,7 @@ class _CostQuery(msgspec.Struct, forbid_unknown_fields=True):
     cursor: str = ""
 
 
+@decodable
 class _BudgetQuery(msgspec.Struct, forbid_unknown_fields=True):
     user_emails: list[str]
     resource: str
@@ -69,6 +72,7 @@ class _Override(msgspec.Struct, forbid_unknown_fields=True):
     config: _Limit
 
 
+@decodable
 class _Overrides(msgspec.Struct, forbid_unknown_fields=True):
     overrides: list[_Override]
 

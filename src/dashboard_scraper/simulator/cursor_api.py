@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.model.dates import Window, start_of_day, utc_day
 from dashboard_scraper.simulator.api import Api, Stage, wrong_method
 from dashboard_scraper.simulator.cursor_team import (
@@ -40,6 +41,7 @@ Json = dict[str, Any]
 _Row = TypeVar("_Row")
 
 
+@decodable
 class _Query(msgspec.Struct, forbid_unknown_fields=True):
     startDate: int | None = None  # noqa: N815 - the names on the wire
     endDate: int | None = None  # noqa: N815

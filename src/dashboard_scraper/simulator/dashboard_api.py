@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import fields
 from dashboard_scraper.simulator.exchange import AnswerError, cursor_at, offset_of
@@ -31,6 +32,7 @@ class Paging:
     list_key: str | None = "userFeatureStats"
 
 
+@decodable
 class _Date(msgspec.Struct, forbid_unknown_fields=True):
     year: int
     month: int

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.singer import json_files
@@ -59,6 +60,7 @@ class Bookmark(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     days: dict[str, dict[date, str]] = {}
 
 
+@decodable
 class State(msgspec.Struct, forbid_unknown_fields=True):
     """The value of STATE messages. `origins` is when each source was first fetched into the store,
     which tells one store from another, and `newest` when it was last, which tells it from an

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.errors import OutputFailed, Stale
 from dashboard_scraper.files import make_folder
 from dashboard_scraper.publication import write_whole
@@ -36,6 +36,7 @@ class LastRun(msgspec.Struct, frozen=True):
     exit_code: int
 
 
+@decodable
 class Heartbeat(msgspec.Struct, frozen=True):
     """The content of the file; `sources` are those that run now, or next."""
 

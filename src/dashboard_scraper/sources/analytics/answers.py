@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.sources.analytics.endpoints import Endpoint, Reading
@@ -22,12 +22,14 @@ PAGING = (f"{PAGINATION}.has_more", f"{PAGINATION}.next_cursor")
 _UNDERSTOOD = (*PAGING, f"{METADATA}.{_USERS_RETURNED}")  # `UserCounts` checks the last one
 
 
+@decodable
 class _Metadata(msgspec.Struct):
     effective_start_date: date
     effective_end_date: date
     returned_user_count: Count | None = None
 
 
+@decodable
 class _Pagination(msgspec.Struct):
     has_more: bool
     next_cursor: str | None = None

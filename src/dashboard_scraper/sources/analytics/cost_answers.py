@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.costs import (
@@ -73,6 +73,7 @@ _GROUP_KEYS = {*IDENTITY, *_RESOURCE}
 _LONGEST_RESOURCE = 200
 
 
+@decodable
 class _Metadata(msgspec.Struct):
     effective_start_date: date
     effective_end_date: date

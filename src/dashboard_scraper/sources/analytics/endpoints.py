@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import USER_HEADER, Kind
@@ -87,7 +87,7 @@ class Endpoint:
         self._fate = fate
         self._known = fields.keys()
         self._usual = msgspec.json.Decoder(list[_record(fields, strict=True)])  # type: ignore[misc]
-        self._tolerant = _record(fields, strict=False)
+        self._tolerant = decodable(_record(fields, strict=False))
 
     def parameters(self, window: Window) -> dict[str, str]:
         """The query of a request for the days of the window."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.errors import ContractBroken, ScraperError
 from dashboard_scraper.sources.analytics.endpoints import CREDIT_USAGE
 from dashboard_scraper.sources.analytics.paths import BUDGET_OVERRIDES, COST_ANALYTICS
@@ -50,6 +50,7 @@ class _Error(msgspec.Struct):
     message: str
 
 
+@decodable
 class _ErrorBody(msgspec.Struct):
     error: _Error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
 from dashboard_scraper.sources.rest.auth import BearerToken
@@ -37,6 +37,7 @@ def read_token(settings: AnalyticsSettings) -> BearerToken:
     return BearerToken(token)
 
 
+@decodable
 class _Session(msgspec.Struct):
     """The file `session.json` that Augment's settings page offers for a service account."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.refusals import Access
 
@@ -28,6 +28,7 @@ class _Error(msgspec.Struct):
     message: str
 
 
+@decodable
 class _ErrorBody(msgspec.Struct):
     error: _Error
 

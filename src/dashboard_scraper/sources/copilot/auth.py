@@ -18,7 +18,7 @@ import requests
 from requests.auth import AuthBase
 
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import decodable, decoding
 from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.secret_files import read_private
@@ -77,6 +77,7 @@ def token_of(settings: CopilotSettings) -> BearerToken:
     )
 
 
+@decodable
 class _Issued(msgspec.Struct):
     token: Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]+\Z")]
     expires_at: datetime

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
@@ -113,6 +113,7 @@ class Record(Counters, kw_only=True):
     entity_id_partition: int | None = None
 
 
+@decodable
 class UserRecord(Record, kw_only=True):
     """One user on one day."""
 
@@ -131,6 +132,7 @@ class UserRecord(Record, kw_only=True):
     ai_adoption_phase: _Object | None = None
 
 
+@decodable
 class DayRecord(Record, kw_only=True):
     """The enterprise or organization on one day."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.errors import ScraperError, SignInRequired
 from dashboard_scraper.sources.copilot.auth import HOW_TO_GET_ONE, Redacting
 from dashboard_scraper.sources.rest.http import Response
@@ -25,6 +25,7 @@ _POLICY = 'the policy "Copilot usage metrics" must be enabled everywhere'
 _MESSAGE_LENGTH = 300
 
 
+@decodable
 class _Error(msgspec.Struct):
     message: str
 

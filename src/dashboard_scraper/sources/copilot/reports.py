@@ -12,7 +12,7 @@ from typing import IO
 
 import msgspec
 
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.files import explained
 from dashboard_scraper.model.dates import Window
@@ -37,10 +37,12 @@ class _Links(msgspec.Struct):
     download_links: list[str]
 
 
+@decodable
 class _Day(_Links):
     report_day: date | None = None
 
 
+@decodable
 class _Period(_Links):
     report_start_day: date | None = None
     report_end_day: date | None = None
@@ -165,6 +167,7 @@ class Month:
             self._files.clear()
 
 
+@decodable
 class _OwnMonth(msgspec.Struct):
     report_start_day: date
     report_end_day: date

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.dates import utc_day
@@ -43,6 +43,7 @@ class _Seat(msgspec.Struct):
     assigning_team: dict[str, Any] | None = None
 
 
+@decodable
 class Page(msgspec.Struct):
     """One page; `total_seats` counts each user once, however many objects there are."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.dates import Window
@@ -39,6 +39,7 @@ _Id = Annotated[int, msgspec.Meta(ge=0)] | Annotated[str, msgspec.Meta(min_lengt
 _OTHERS = tuple(name for name in (*SUMMED, *TEXTS) if name not in REQUIRED_FIELDS)
 
 
+@decodable
 class _Pagination(msgspec.Struct, frozen=True):
     page: int
     pageSize: int  # noqa: N815 - the names on the wire
@@ -69,7 +70,7 @@ def _row(*, strict: bool) -> Any:
 
 
 _USUAL = msgspec.json.Decoder(list[_row(strict=True)])  # type: ignore[misc]
-_TOLERANT = _row(strict=False)
+_TOLERANT = decodable(_row(strict=False))
 _KNOWN = frozenset(_TOLERANT.__struct_fields__)
 _EXTRA = (*SUMMED, *TEXTS)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.costs import MAX_TOKENS, Account
@@ -34,6 +34,7 @@ _UNSET = msgspec.UNSET
 _Unset = msgspec.UnsetType
 
 
+@decodable
 class _Pagination(msgspec.Struct, frozen=True):
     numPages: int  # noqa: N815 - the names on the wire
     currentPage: int  # noqa: N815

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.seats import Seat
@@ -21,6 +21,7 @@ UNPAID = "free-owner"
 """The role of an administrator who takes no seat."""
 
 
+@decodable
 class _Member(msgspec.Struct):
     id: int | str
     email: str

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
+from dashboard_scraper.decoding import decodable
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window, end_of_day, start_of_day
 from dashboard_scraper.sources.rest.pagination import decode_field
@@ -17,6 +18,7 @@ Period = tuple[int, int]
 """The first and the last millisecond."""
 
 
+@decodable
 class _Period(msgspec.Struct, frozen=True):
     startDate: int  # noqa: N815 - the names on the wire
     endDate: int  # noqa: N815

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.sources.rest.auth import HeaderKey
 from dashboard_scraper.sources.rest.http import Response
@@ -37,6 +37,7 @@ def refused(endpoint: str, response: Response, key: HeaderKey) -> ScraperError:
     return refusal(endpoint, response, ACCESS, message)
 
 
+@decodable
 class _Error(msgspec.Struct):
     error: str = ""
     message: str = ""

@@ -14,7 +14,7 @@ import msgspec
 import requests
 from requests.auth import AuthBase
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 from dashboard_scraper.errors import OutputFailed, ScraperError, SignInRequired, UsageError
 from dashboard_scraper.sources.dashboard.session_store import SessionStore
 
@@ -33,6 +33,7 @@ SESSION_OVER = "the session has expired"
 _COOKIE_OCTETS = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
 
+@decodable
 class _StoredSession(msgspec.Struct, frozen=True):
     """What is stored. `origin` is the site that the cookies were pasted for.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.model.addresses import LONGEST, Names, is_plain
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import maker
@@ -65,7 +65,7 @@ def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False)
     )
 
 
-_RECORD = _wire_record()
+_RECORD = decodable(_wire_record())
 _WHOLE_RECORD = _wire_record(required=True, forbid_unknown_fields=True)
 _WHOLE_RECORDS = msgspec.json.Decoder(list[_WHOLE_RECORD])  # type: ignore[valid-type]
 _KNOWN_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]

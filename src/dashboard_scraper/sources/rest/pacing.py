@@ -16,13 +16,14 @@ from typing import Annotated
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 
 _WHILE_UNANSWERED_SECONDS = 0.02
 _Tokens = Annotated[float, msgspec.Meta(ge=0)]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+@decodable
 class SavedBucket(msgspec.Struct, frozen=True):
     """The state of the bucket at the end of a run."""
 

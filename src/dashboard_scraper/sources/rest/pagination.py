@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from requests.utils import parse_header_links
 
-from dashboard_scraper.decoding import UNDECODABLE, decoding, with_spelled_numbers
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding, with_spelled_numbers
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
@@ -158,6 +158,7 @@ def _next_url(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     return url or None
 
 
+@decodable
 class _Cursor(msgspec.Struct):
     has_more: bool | None = None
     next_cursor: str | None = None

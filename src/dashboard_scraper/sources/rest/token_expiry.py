@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.decoding import UNDECODABLE, decodable
 
 
+@decodable
 class _Claims(msgspec.Struct):
     exp: float | None = None
 
