@@ -47,7 +47,7 @@ test: $(READY)
 # While you work, and for other versions of Python: without the tests that take long, and without
 # PostgreSQL and Chromium.
 test-fast: $(READY)
-	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow" $(TEST_OPTIONS)
+	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow and not heavy" $(TEST_OPTIONS)
 
 # Every worker compiles all tests where there is no bytecode yet, and has Hypothesis write down which
 # characters there are, all at the same time: do it once before.
