@@ -262,3 +262,11 @@ def test_subject_counts_several_occasions() -> None:
     message = message_of(Nights().run(facts(4, missing=last(2))).news)
     assert message.subject == "dashboard-scraper: toy: the run failed (exit code 4), and 1 more"
     assert "toy: 2 days are missing\nNot in the store: 2026-11-18 to 2026-11-19.\n" in message.body
+
+
+def test_message_names_each_of_many_gaps() -> None:
+    """The new one is the last: a message that only counted it would tell nothing."""
+    gaps = sorted(last(28))[::4]
+    found = replace(facts(6, missing=gaps), expected=sorted(last(28)))
+    body = message_of(Nights().run(found).news).body
+    assert f"Not in the store: {', '.join(f'{day}' for day in gaps)}.\n" in body

@@ -22,7 +22,7 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.installation import NAME
 from dashboard_scraper.model.dates import iso_utc
-from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.notify.compared import Change, News
 from dashboard_scraper.notify.occasions import (
     KEEP_ALIVE,
@@ -188,7 +188,7 @@ def _explained(finding: Finding) -> list[str]:
         case Occasion.RUN_FAILED:
             return [_BY_CODE.get(details.exit_code or 0, _OTHER)[0]]
         case Occasion.DAYS_MISSING:
-            return [f"Not in the store: {listed_days(details.days)}."]
+            return [f"Not in the store: {listed_days(details.days, NAMED_AT_MOST)}."]
         case Occasion.SIGN_IN_EXPIRES if details.expires_at:
             return [f"It is valid until {iso_utc(details.expires_at)}."]
         case Occasion.SIGN_IN_EXPIRES:
