@@ -42,6 +42,12 @@ class ScraperError(Exception):
         return type(self)(f"{words}: {self}", names=self.names)
 
 
+class Stopped(SystemExit):
+    """A signal ended what runs until it is stopped, so nothing was cut off; `code` is as for any
+    other command.
+    """
+
+
 def exit_code_of(error: BaseException) -> int:
     """The exit code of a process that the error ends."""
     if isinstance(error, ScraperError):

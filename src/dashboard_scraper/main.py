@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from dashboard_scraper.cli.parser import parse
-from dashboard_scraper.errors import OutputFailed, ScraperError, exit_code_of
+from dashboard_scraper.errors import OutputFailed, ScraperError, Stopped, exit_code_of
 from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def run(words: Sequence[str] | None = None) -> None:
     try:
         code = main(sys.argv[1:] if words is None else words)
     except SystemExit as ending:
-        if ending.code in _TERMINATED:
+        if ending.code in _TERMINATED and not isinstance(ending, Stopped):
             logger.error("terminated")  # noqa: TRY400
         raise
     finally:

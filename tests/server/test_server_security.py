@@ -400,6 +400,8 @@ def test_sigterm_stops_server_during_download(home: Home) -> None:
         assert "timeout graceful shutdown exceeded" in server.log, "else it waits for the client"
         # Not the word: with warnings as errors, a socket that is open at the end has a trace.
         assert "Exception in ASGI" not in server.log
+        assert "INFO dashboard_scraper.cli.serving: stopped\n" in server.log
+        assert "ERROR dashboard_scraper" not in server.log, "a server ends in no other way"
         assert "CancelledError" not in server.log
 
 
