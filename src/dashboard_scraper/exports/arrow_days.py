@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dashboard_scraper.errors import OutputFailed
+from dashboard_scraper.exports.examples import COSTS, USERS
 from dashboard_scraper.exports.stored_costs import content_of
-from dashboard_scraper.model.costs import COST_METRICS, Account, Cost, CostFigures
+from dashboard_scraper.model.costs import COST_METRICS, Cost, names_of
 from dashboard_scraper.model.doubts import DoubtKind, words_by_kind
-from dashboard_scraper.model.figures import NOTHING_KNOWN, values_of
+from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
@@ -25,7 +26,8 @@ from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _DIGEST_BYTES = 8  # 16 letters, which Iceberg's manifests have in full
-_FORMAT = 1  # to be raised when the same version of a day is written in another way
+_FORMAT = 2
+"""To be raised where a day is written in another way that no example shows."""
 FRESHNESS = ("fetched_at", "repeats")
 """What the ledger records of each fetch, also where the answer is the same as before."""
 
@@ -96,12 +98,10 @@ class CostContents:
     """Identifies what a day's rows of costs are written from, as `DayContents` does."""
 
     def __init__(self, audience: Audience) -> None:
-        figures = CostFigures()
-        examples = [
-            Cost("ada@example.com", Account.PERSON, "", "", figures),
-            Cost("backup", Account.SERVICE_ACCOUNT, "", "", figures),
+        shown = [
+            (*names_of(cost), cost.figures, person_of(cost, audience))
+            for cost in shown_costs(COSTS, audience)
         ]
-        shown = [(cost.user, person_of(cost, audience)) for cost in shown_costs(examples, audience)]
         columns = [f"{field}" for field in COST_DAYS.schema]
         self._made_with = [_FORMAT, columns, shown, audience.people.known]
 
@@ -119,21 +119,17 @@ class DayContents:
 
     def __init__(self, audience: Audience, tolerance: Tolerance, forgets: int) -> None:
         """`forgets` is the store's number of removed people: rows of others may have named them."""
-        examples = [
-            UserUsage("ada@example.com", NOTHING_KNOWN),
-            UserUsage("backup", NOTHING_KNOWN, service=True),
-        ]
         shown = [
-            (user.user, audience.person_of_shown(user.user)) for user in audience.shown(examples)
+            (
+                *(user.user, values_of(user.figures), user.extra),
+                audience.person_of_shown(user.user),
+            )
+            for user in audience.shown(USERS)
         ]
         columns = [f"{field}" for field in USER_DAYS.schema]
         known = audience.people.known
-        self._made_with = [_FORMAT, columns, shown, known, tolerance.as_numbers()]
-        if forgets:  # else the days that earlier versions wrote would all be written again
-            self._made_with.append(forgets)
-        of_accounts = any("@" not in name for pair in known.items() for name in pair)
-        if of_accounts and not audience.service_accounts:
-            self._made_with.append("details by account")  # earlier versions: by person
+        allowed = tolerance.as_numbers()
+        self._made_with = [_FORMAT, columns, shown, known, allowed, forgets]
 
     def of(self, ledger: Mapping[str, Any]) -> str:
         """The identifier for a row of the ledger, by column name."""

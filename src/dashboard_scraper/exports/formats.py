@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -14,11 +13,10 @@ from dashboard_scraper.exports.copilot_files import CopilotFiles
 from dashboard_scraper.exports.cost_files import CostFiles
 from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.examples import USERS
 from dashboard_scraper.exports.github_files import GithubFiles
 from dashboard_scraper.exports.github_record_files import GithubRecordFiles
 from dashboard_scraper.exports.page_file import PageFile
-from dashboard_scraper.model.metrics import METRICS, Figures, Kind
-from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Output, Unwritten
 from dashboard_scraper.sources.registry import info_of
 
@@ -70,19 +68,10 @@ def all_paths(export: DailyExport) -> list[Path]:
 def made_with(export: DailyExport) -> str:
     """A digest of everything besides the store that the files of single days depend on.
 
-    It covers the identities, and what every format writes for two made-up users: so any setting or
+    It covers the identities, and what every format writes for made-up users: so any setting or
     program version that would change a file changes the digest, without a list of such settings.
     """
-    numbers: list[Any] = [
-        number if metric.kind in (Kind.COUNT, Kind.DAYS) else None
-        for number, metric in enumerate(METRICS, start=1)
-    ]
-    figures = Figures(*numbers)
-    users = [
-        UserUsage("ada@example.com", figures, {"unknown": "bob@example.com"}),
-        UserUsage("backup", figures, service=True),
-    ]
-    shown = export.audience.shown(users)
+    shown = export.audience.shown(USERS)
     digest = hashlib.sha256()
     for output in written_of(export):
         for chunk in output.sample(shown):
