@@ -1,4 +1,4 @@
-"""What earlier versions of the program wrote with faults is not taken: days are written again."""
+"""What earlier versions of the program wrote with faults is not taken: it is made again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, figures_of
+from singer_target import fresh, kinds, sync
 
 # What these versions said that the day below was made from.
 BEFORE_IDLE_SPELLINGS_MADE_NOBODY_ACTIVE = {
     f"augment_metrics_{LAST}.csv": "ab36c5f46d1aeb42b8f77c12823e92e7",
     f"copilot_metrics_{LAST}.json": "0927d26955b64d03ac1d9542ab643306",
 }
+TAP_BEFORE_IDLE_SPELLINGS_MADE_NOBODY_ACTIVE = "2b54a26eea03786f"
 BEFORE_PSEUDONYMS_LEFT_WORDS_WHOLE = b"c2055334c903b6cf"
 STALE = b"what an earlier version wrote"
 
@@ -85,3 +87,11 @@ def test_parquet_of_a_day_is_written_again(stored: Home) -> None:
     pq.write_table(stale, path)
     export(stored, *options)
     assert pq.ParquetFile(path).read() == written
+
+
+def test_tap_sends_a_day_again(stored: Home) -> None:
+    target = fresh(stored)
+    assert not kinds(sync(stored, target), stream="user_days")
+    bookmark = target.state["bookmarks"]["user_days"]
+    bookmark["made_with"] = TAP_BEFORE_IDLE_SPELLINGS_MADE_NOBODY_ACTIVE
+    assert len(kinds(sync(stored, target), stream="user_days")) == len(target.rows("user_days"))

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dashboard_scraper.errors import OutputFailed
-from dashboard_scraper.exports.examples import COSTS, USERS
 from dashboard_scraper.exports.stored_costs import content_of
-from dashboard_scraper.model.costs import COST_METRICS, Cost, names_of
+from dashboard_scraper.model.costs import COST_METRICS, Cost
 from dashboard_scraper.model.doubts import DoubtKind, words_by_kind
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.shown_costs import person_of, shown_costs
+from dashboard_scraper.people.examples import costs_as_shown, users_as_shown
+from dashboard_scraper.people.shown_costs import person_of
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS
 
@@ -98,12 +98,8 @@ class CostContents:
     """Identifies what a day's rows of costs are written from, as `DayContents` does."""
 
     def __init__(self, audience: Audience) -> None:
-        shown = [
-            (*names_of(cost), cost.figures, person_of(cost, audience))
-            for cost in shown_costs(COSTS, audience)
-        ]
         columns = [f"{field}" for field in COST_DAYS.schema]
-        self._made_with = [_FORMAT, columns, shown, audience.people.known]
+        self._made_with = [_FORMAT, columns, costs_as_shown(audience), audience.people.known]
 
     def of(self, row: CostLedgerDay) -> str:
         """The identifier for a row of the ledger of costs."""
@@ -119,17 +115,9 @@ class DayContents:
 
     def __init__(self, audience: Audience, tolerance: Tolerance, forgets: int) -> None:
         """`forgets` is the store's number of removed people: rows of others may have named them."""
-        shown = [
-            (
-                *(user.user, values_of(user.figures), user.extra),
-                audience.person_of_shown(user.user),
-            )
-            for user in audience.shown(USERS)
-        ]
         columns = [f"{field}" for field in USER_DAYS.schema]
-        known = audience.people.known
-        allowed = tolerance.as_numbers()
-        self._made_with = [_FORMAT, columns, shown, known, allowed, forgets]
+        shown, known = users_as_shown(audience), audience.people.known
+        self._made_with = [_FORMAT, columns, shown, known, tolerance.as_numbers(), forgets]
 
     def of(self, ledger: Mapping[str, Any]) -> str:
         """The identifier for a row of the ledger, by column name."""

@@ -13,11 +13,11 @@ from dashboard_scraper.exports.copilot_files import CopilotFiles
 from dashboard_scraper.exports.cost_files import CostFiles
 from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport
-from dashboard_scraper.exports.examples import USERS
 from dashboard_scraper.exports.github_files import GithubFiles
 from dashboard_scraper.exports.github_record_files import GithubRecordFiles
 from dashboard_scraper.exports.page_file import PageFile
 from dashboard_scraper.output import Output, Unwritten
+from dashboard_scraper.people.examples import USERS
 from dashboard_scraper.sources.registry import info_of
 
 

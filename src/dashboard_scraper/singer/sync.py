@@ -19,6 +19,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.examples import costs_as_shown, users_as_shown
 from dashboard_scraper.singer.catalog import Selection
 from dashboard_scraper.singer.day_rows import (
     CostDayRows,
@@ -145,7 +146,7 @@ class Sync:
         elif not before.made_with:
             reason = _LOST
         elif before.made_with != made_with:
-            reason = "the settings or the selection have changed"
+            reason = "the settings, the selection or the program have changed"
         elif before.forgets != forgets:
             reason = "somebody was removed from the store"
         elif any(_is_lost(before.days[source], rows, marks, source) for source in before.days):
@@ -219,12 +220,14 @@ class Sync:
 
 
 def _made_with(selection: Selection, view: View) -> str:
-    """Identifies the settings and the selection: with others, the rows look different."""
+    """Identifies the settings and the selection, and the rules of this version of the program: with
+    others, the rows look different.
+    """
     audience: Audience = view.audience.of("")
     people = audience.people
     shown = (
-        audience.rename("ada@example.com"),
-        audience.service_accounts,
+        users_as_shown(audience),
+        costs_as_shown(audience),
         people.aliases,
         people.logins,
         sorted((*key, person) for key, person in people.ids.items()),
