@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from conftest import Home, Start
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import DaysMissing, SignInRequired
+from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from stored_days import NOON, TODAY, USERS, fetch, march, settings_of
@@ -39,6 +41,14 @@ def one_day(home: Home, *days: int) -> None:
 def latest(home: Home) -> str | None:
     link = home.data / "latest"
     return str(link.readlink()) if link.is_symlink() else None
+
+
+def make_older(home: Home, day: date) -> None:
+    """Leave of the manifest what that of the first version had, which wrote no GitHub reports."""
+    path = home.data / name_of(day) / MANIFEST
+    first = ("source", "start", "end", "days", "aggregated")
+    manifest = json.loads(path.read_bytes())
+    path.write_text(json.dumps({name: manifest[name] for name in first}))
 
 
 def exports(home: Home) -> set[int]:
@@ -151,6 +161,7 @@ def test_retention_removes_older_exports(home: Home) -> None:
     home.settings["RETENTION_EXPORTS"] = "2"
     export(home, march(4), march(4))
     assert exports(home) == {4, 5, 6}, "only runs that fetch remove"
+    make_older(home, march(5))
     one_day(home, 7)
     assert (exports(home), latest(home)) == ({6, 7}, name_of(march(7)))
     one_day(home, 3)

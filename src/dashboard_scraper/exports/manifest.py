@@ -80,7 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     failed: Failure | None = None
     days: list[ManifestDay]
     aggregated: WrittenFile | None
-    github_reports: list[WrittenFile]
+    github_reports: list[WrittenFile] = []
     report: WrittenFile | None = None
     notes: WrittenFile | None = None
     tolerance: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
