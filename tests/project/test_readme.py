@@ -29,6 +29,7 @@ COMMAND = re.compile(r"^(?:pbpaste \| )?((?:\.venv/bin/)?dashboard-scraper\b[^#\
 OPTION = re.compile(r"--[a-z0-9][a-z0-9-]+")
 OF_OTHER_PROGRAMS = {
     "--from",  # uvx
+    *("--force-reinstall", "--force", "--reinstall"),  # pip, pipx, uv
     # What spark-submit starts, which is not a command.
     *("--user-days", "--daily-totals", "--editor-languages", "--enterprise-id"),
 }
