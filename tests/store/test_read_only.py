@@ -22,7 +22,7 @@ from conftest import Home
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.main import main
 from dashboard_scraper.store import store_at
-from dashboard_scraper.store.schema import VERSION
+from dashboard_scraper.store.schema import VERSION, VIEWS
 from filled_store import LAST, SOURCE, put, some_days, user
 from serving import serving
 from stored_days import set_schema_version, sql
@@ -273,6 +273,33 @@ def test_select_only_role_cannot_fetch(
     home.settings["STORE_URL"] = reader_url
     assert read("forget", "ada@example.com") == 1
     assert "need a role that may write" in capsys.readouterr().err
+
+
+def test_views_of_an_older_store_keep_their_readers_and_what_depends_on_them(
+    postgres_store_url: str, reader_url: str
+) -> None:
+    """A view of the user's own, as a model of dbt; the older one's columns stay in their order."""
+    older = ("chat_messages", "day", "source", "user_login")
+    for statement in (
+        "DROP VIEW user_days",
+        f"CREATE VIEW user_days AS SELECT {', '.join(older)} FROM user_day",
+        f"GRANT SELECT ON user_days TO {make_url(reader_url).username}",
+        "CREATE VIEW model AS SELECT day, sum(chat_messages) FROM user_days GROUP BY day",
+    ):
+        sql(postgres_store_url, statement)
+    set_schema_version(postgres_store_url, VERSION - 1)
+    with store_at(postgres_store_url).reading():
+        pass
+    columns = sql(
+        reader_url,
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'user_days'"
+        " ORDER BY ordinal_position",
+    )
+    names = [name for (name,) in columns]
+    assert names[: len(older)] == [*older]
+    assert {*names} == {column.name for column in VIEWS["user_days"].selected_columns}
+    assert len(sql(reader_url, "SELECT person FROM user_days")) == sum(map(len, DAYS.values()))
+    assert len(sql(postgres_store_url, "SELECT * FROM model")) == len(DAYS)
 
 
 @pytest.mark.slow

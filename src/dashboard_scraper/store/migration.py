@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from sqlalchemy import (
     Connection,
     Dialect,
+    Inspector,
     case,
     create_mock_engine,
     inspect,
@@ -50,12 +52,11 @@ def _creation(url: str) -> tuple[str, ...]:
 
 
 def migrate(connection: Connection) -> None:
-    """Add the tables and columns that an older store lacks, and recreate the views."""
-    for view in VIEWS:
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+    """Add the tables and columns that an older store lacks, and bring the views up to date."""
     inspector = inspect(connection)
+    views = {name: _columns_of(inspector, name) for name in inspector.get_view_names()}
     there = set(inspector.get_table_names())
-    columns = {name: {c["name"] for c in inspector.get_columns(name)} for name in there}
+    columns = {name: _columns_of(inspector, name) for name in there}
     metadata.create_all(connection)
     for table in metadata.sorted_tables:
         for column in table.columns:
@@ -64,7 +65,7 @@ def migrate(connection: Connection) -> None:
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
     _fill_new_columns(connection)
     for view in VIEWS:
-        connection.exec_driver_sql(_creation_of(view, connection.dialect))
+        _renew(connection, view, views.get(view))
     connection.execute(
         INFO.update().where(INFO.c.name == SCHEMA_VERSION).values(value=str(VERSION))
     )
@@ -99,6 +100,28 @@ def version_of(connection: Connection) -> int | None:
         return None
     value = connection.scalar(_STORED_VERSION)
     return int(value) if value is not None and value.isdigit() else None
+
+
+def _columns_of(inspector: Inspector, name: str) -> list[str]:
+    """The columns of a table or view, in their order."""
+    return [column["name"] for column in inspector.get_columns(name)]
+
+
+def _renew(connection: Connection, view: str, before: Sequence[str] | None) -> None:
+    """Bring a view up to date, or create it; `before` are its columns in an older store.
+
+    PostgreSQL does not drop a view on which others depend, such as models of dbt; and with it, it
+    would drop who may read it. It replaces one whose columns stay where they are, before new ones.
+    """
+    query, dialect = VIEWS[view], connection.dialect
+    columns = {column.name: column for column in query.selected_columns}
+    if before and dialect.name == "postgresql" and columns.keys() >= {*before}:
+        ordered = [columns[name] for name in dict.fromkeys([*before, *columns])]
+        replaced = query.with_only_columns(*ordered).compile(dialect=dialect)
+        connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {view} AS {replaced}")
+    else:
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+        connection.exec_driver_sql(_creation_of(view, dialect))
 
 
 def _creation_of(view: str, dialect: Dialect) -> str:
