@@ -277,6 +277,23 @@ def test_missing_store_is_404_and_token_is_created_once(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_store_that_has_gone_is_an_error_until_it_is_back(home: Home) -> None:
+    """As of a disk that is not mounted: nothing says that its days were never fetched."""
+    home.settings["METRICS_SOURCE"] = SOURCE
+    file = home.data / "usage.db"
+    put(f"sqlite:///{file}", {LAST: some_day(1)})
+    paths = ("/healthz", "/metrics", path_of(ENTERPRISE, "users-1-day"), "/")
+    with serving(home) as server:
+        link = server.link(path_of(ENTERPRISE, "users-1-day"))
+        away = file.rename(home.path / "away.db")
+        for path in (*paths, link.removeprefix(server.address)):
+            error_of(server.get(path), 500)
+        assert f"{file} has gone" in server.log
+        away.rename(file)
+        assert [server.get(path).status_code for path in paths] == [200] * len(paths)
+
+
+@pytest.mark.slow
 def test_own_token_is_never_printed(home: Home) -> None:
     (home.path / "mine").write_text("0123456789-of-my-own\n")
     (home.path / "mine").chmod(0o600)

@@ -251,12 +251,15 @@ def test_commit_after_a_backup_was_copied_over_the_file_is_noticed(tmp_path: Pat
 
 
 def test_file_that_vanished_is_no_value(tmp_path: Path) -> None:
+    """Before there ever was one, no day was fetched; afterwards, that would be wrong."""
     url = f"sqlite:///{tmp_path / 'usage.db'}"
-    put_day(url)
     with cache_of(url) as cache:
+        with pytest.raises(DaysMissing):
+            cache.get("days", Count())
+        put_day(url)
         assert cache.get("days", Count()) == 1
         (tmp_path / "usage.db").unlink()
-        with pytest.raises(DaysMissing):
+        with pytest.raises(StoreFailed, match=r"usage\.db has gone"):
             cache.get("days", Count())
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar, cast
 
-from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.errors import DaysMissing, StoreFailed
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.store import Store
 
@@ -59,13 +59,15 @@ class StoreCache:
     """Values computed from the current state of a store; may be used from any thread.
 
     If several threads ask for a value at once, one computes it and the others wait for it. Raises
-    what the store raises, and DaysMissing if there is no store yet.
+    what the store raises, DaysMissing if there is no store yet, and StoreFailed if there was one
+    before: a disk that is not mounted does not mean that nothing was ever fetched.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._values = _Values(None)
+        self._was_there = False
 
     @property
     def shown(self) -> str:
@@ -107,6 +109,9 @@ class StoreCache:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Reader]:
         if not self._store.exists():
+            if self._was_there:
+                raise StoreFailed(f"{self.shown} has gone; put it back, or start again without it")
             raise DaysMissing("no day has been fetched yet")
+        self._was_there = True
         with self._store.reading() as reader:
             yield reader
