@@ -385,6 +385,22 @@ def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_chart_of_messages_that_are_all_unknown_is_gaps_and_not_zeros(home: Home) -> None:
+    """Also of the period before, of which there is no day."""
+    unknown = figures_of(dict.fromkeys(kind.name for kind in MESSAGES))
+
+    def without_messages(usage: DayUsage) -> DayUsage:
+        return DayUsage(usage.day, [UserUsage(user, unknown) for user in users(2)], {})
+
+    store_days(home, users(2), MONTH, change=without_messages)
+    report = report_of(home)
+    chart = report.charts["messages"]
+    assert all(day["gap"] for day in chart["days"])
+    assert chart["before"] == []
+    assert set(report.column("t-messages", "Total Messages").values()) == {"unknown"}
+
+
+@pytest.mark.slow
 def test_kind_that_is_unknown_of_everybody_once_is_reported(home: Home) -> None:
     """Each day's sum is unknown, and each person's: but the source does report it."""
 

@@ -15,12 +15,12 @@ from dashboard_scraper.model.metrics import (
     SHOWN,
     Metric,
     Unit,
+    parts_of,
 )
 from dashboard_scraper.report.charts import COMPLETIONS, MONTH, OTHER, PEOPLE, Pick, style_of
 from dashboard_scraper.report.cost_figures import MixedCurrencies
 from dashboard_scraper.report.cost_page import COSTS_TITLE, cost_section
 from dashboard_scraper.report.figures import (
-    LINE_KINDS,
     MESSAGE_KINDS,
     SESSIONS,
     USE,
@@ -209,25 +209,25 @@ def _pick(*metrics: Metric) -> Pick:
     return lambda day: day.sum_of(metrics)
 
 
-def _stack(
-    figures: ReportFigures, name: str, title: str, kinds: Sequence[Metric], whole: Sequence[Metric]
-) -> Figure:
-    """Stacked bars of each kind that the source reports; the legend has their sums.
+def _stack(figures: ReportFigures, name: str, title: str, metric: Metric) -> Figure:
+    """Stacked bars of each kind of the metric that the source reports, or of the metric itself if
+    there is none; the legend has their sums.
 
-    `whole` is what all kinds together are added up from: the kinds, or the source's own total, of
-    which what no kind has is a bar of its own.
+    The metric is added up from its kinds, or it is the source's own total, of which what no kind
+    has is a bar of its own.
     """
     now, before = figures.now, figures.before
-    known = [metric for metric in kinds if metric in figures.measures.metrics]
-    reported = [metric for metric in known if now.reports(metric)]
-    rows = [Row(term_of(metric), _pick(metric), style=style_of(metric)) for metric in reported]
-    has_total = len(whole) == 1 and figures.measures.knows(whole[0])
-    if not reported and has_total:
-        title = whole[0].title
-        rows.append(Row(term_of(whole[0]), _pick(*whole)))
+    kinds, whole = parts_of(metric), figures.measures.parts(metric)
+    known = [kind for kind in kinds if kind in figures.measures.metrics]
+    reported = [kind for kind in known if now.reports(kind)]
+    rows = [Row(term_of(kind), _pick(kind), style=style_of(kind)) for kind in reported]
+    has_total = whole == (metric,) and figures.measures.knows(metric)
+    if not reported:
+        title = metric.title
+        rows.append(Row(term_of(metric), _pick(*whole)))
     elif has_total and len(known) < len(kinds):
         term = Term(f"other-{name}", "Other kinds", "What the source reports of no kind")
-        rest = Row(term, _rest(whole[0], reported), style=OTHER)
+        rest = Row(term, _rest(metric, reported), style=OTHER)
         rows += [rest] if any(rest.pick(day) != 0 for day in now.stored) else []
     total = now.sum_of(whole)
     comparable = not now.missing and not before.missing
@@ -239,7 +239,7 @@ def _stack(
             Key(row.style, row.term, row.term.title, number(own), share(own, total), change)
         )
     notes = []
-    lacking = ", ".join(metric.title for metric in kinds if metric not in reported)
+    lacking = ", ".join(kind.title for kind in kinds if kind not in reported)
     if lacking and reported:
         notes.append(f"This source does not report {lacking}.")
     of_kinds = now.sum_of(reported) if len(rows) == len(reported) else total
@@ -282,7 +282,7 @@ def _messages(figures: ReportFigures) -> Section:
             Number(TOP_SHARE, most, "of all messages", warning=warning),
         ]
     if any(kind in measures.metrics for kind in (*MESSAGE_KINDS, MESSAGES)):
-        drawn.append(_stack(figures, "messages", "Messages by kind", MESSAGE_KINDS, parts))
+        drawn.append(_stack(figures, "messages", "Messages by kind", MESSAGES))
     if measures.knows(SESSIONS):
         plot = DayPlot(
             "sessions", SESSIONS.title, [Row(term_of(SESSIONS), _pick(SESSIONS))], full=True
@@ -295,7 +295,7 @@ def _code(figures: ReportFigures) -> Section:
     measures = figures.measures
     drawn = []
     if measures.knows(LINES):
-        drawn.append(_stack(figures, "lines", "Lines of code by kind", LINE_KINDS, (LINES,)))
+        drawn.append(_stack(figures, "lines", "Lines of code by kind", LINES))
     if measures.knows(ACCEPTED):
         accepted = DayPlot("accepted", ACCEPTED.title, [_ACCEPTED_ROW])
         key = Key(COMPLETIONS, term_of(ACCEPTED), "accepted on the day")
