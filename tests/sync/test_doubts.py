@@ -119,7 +119,14 @@ def test_server_marks_days_in_doubt(doubtful: Home) -> None:
     with serving(doubtful) as server:
         reports = "/enterprises/acme/copilot/metrics/reports"
         latest = f"{reports}/users-28-day/latest"
-        for path in (latest, "/enterprises/acme/copilot/billing/seats", "/orgs/a/copilot/billing"):
+        seat = "members/user0@example.com/copilot"
+        for path in (
+            latest,
+            "/enterprises/acme/copilot/billing/seats",
+            f"/enterprises/acme/{seat}",
+            f"/orgs/a/{seat}",
+            "/orgs/a/copilot/billing",
+        ):
             assert header_of(server.get(path)) == HEADER, path
         for day, shown in ((HELD, f"{HELD} held"), (LAST, None)):
             one = f"{reports}/enterprise-1-day?day={day}"

@@ -14,6 +14,7 @@ from dashboard_scraper.github.kinds import Scope
 from dashboard_scraper.github.objects import ObjectWriter, Organization, billing_of
 from dashboard_scraper.github.seats import Seat
 from dashboard_scraper.github.views import GithubViews
+from dashboard_scraper.model.doubts import Doubt
 from dashboard_scraper.people.identity import Person, team_id
 from dashboard_scraper.server.answers import json_answer, marked
 from dashboard_scraper.server.noted import noted_of
@@ -85,7 +86,7 @@ class Directory:
         return json_answer(self._writer(request).whole_organization(one))
 
     def _user(self, request: Request) -> Response:
-        seat = self._seat_of(request)
+        seat, _ = self._seat_of(request)
         updated = seat.last_activity or seat.since
         return json_answer(self._writer(request).public_user(seat.person, seat.since, updated))
 
@@ -101,17 +102,21 @@ class Directory:
         return marked(page.link(response, self._url(request), len(seats)), doubts)
 
     def _seat(self, request: Request) -> Response:
-        return json_answer(self._writer(request).seat(self._seat_of(request)))
+        seat, doubts = self._seat_of(request)
+        return marked(json_answer(self._writer(request).seat(seat)), doubts)
 
     def _enterprise_seat(self, request: Request) -> Response:
-        seat = self._writer(request).seat(self._seat_of(request))
-        return json_answer({"total_seats": 1, "seats": [seat]})
+        seat, doubts = self._seat_of(request)
+        shown = [self._writer(request).seat(seat)]
+        return marked(json_answer({"total_seats": 1, "seats": shown}), doubts)
 
-    def _seat_of(self, request: Request) -> Seat:
+    def _seat_of(self, request: Request) -> tuple[Seat, Sequence[Doubt]]:
+        """The seat of a login, and the doubts about the latest 28 days."""
         login = request.path_params["login"].lower()
-        for seat in self._views.seats().seats:
+        seats, _, doubts = self._views.seats()
+        for seat in seats:
             if seat.person.login.lower() == login:
-                return seat
+                return seat, doubts
         raise HTTPException(404, "Not Found")
 
     def _billing(self, request: Request) -> Response:  # noqa: ARG002
