@@ -16,6 +16,7 @@ import requests
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.kinds import Subject
 from dashboard_scraper.model.dates import end_of_day, iso_utc
+from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.sources.registry import COPILOT, CURSOR
 from dashboard_scraper.store import DetailStatus, store_at
@@ -37,7 +38,11 @@ from github_requests import (
 )
 from github_schemas import user_records, whole_record
 from serving import SECONDS, Served, serving
+from several_sources import FETCHED as SEATS_FETCHED
+from several_sources import put_seats
 from stored_days import sql
+
+SEATS = "/enterprises/acme/copilot/billing/seats"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,9 @@ def test_month_lacks_missing_days_and_says_so(home: Home) -> None:
             else:
                 days = {total["day"] for total in whole_record(download.content)["day_totals"]}
             assert sorted(days) == [f"{day}" for day in stored]
+        for path in (SEATS, f"/orgs/acme/members/{NAMES[0]}/copilot", "/orgs/acme/copilot/billing"):
+            lacking = server.get(path).headers["X-Usage-Missing-Days"]
+            assert lacking == f"{gap[1]} to {gap[0]}"
         assert server.log.count("is served without days") == 1
         assert figures_of_metrics(server)["latest_reports_missing_days"] == 2
         whole_day = server.get(path_of(ENTERPRISE, "users-1-day"))
@@ -181,7 +189,7 @@ def test_links_use_public_url(home: Home) -> None:
         assert link.startswith("https://copilot.example.com/x/downloads/")
         local = server.address + link.removeprefix("https://copilot.example.com/x")
         assert requests.get(local, timeout=SECONDS).status_code == 200
-        seats = "/enterprises/acme/copilot/billing/seats"
+        seats = SEATS
         following = server.get(f"{seats}?per_page=1").links["next"]["url"]
         assert following == f"https://copilot.example.com/x{seats}?page=2&per_page=1"
 
@@ -192,7 +200,7 @@ def test_page_has_50_seats_by_default_and_100_at_most(home: Home) -> None:
     people = [user(f"user{number:03}@example.com", chat_messages=1) for number in range(120)]
     people += [user("idle@example.com")]
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people, LAST - timedelta(1): people[:1]})
-    path = "/enterprises/acme/copilot/billing/seats"
+    path = SEATS
     with serving(home) as server:
         assert len(server.json(path)["seats"]) == 50
         whole = server.json(f"{path}?per_page=500")
@@ -220,7 +228,7 @@ def test_people_who_stopped_have_inactive_seats(home: Home) -> None:
     }
     put(f"sqlite:///{home.data / 'usage.db'}", days)
     with serving(home) as server:
-        seats = server.json("/enterprises/acme/copilot/billing/seats")["seats"]
+        seats = server.json(SEATS)["seats"]
         assert [
             (
                 seat["assignee"]["login"],
@@ -241,6 +249,27 @@ def test_people_who_stopped_have_inactive_seats(home: Home) -> None:
         assert server.get("/orgs/acme/members/new/copilot").status_code == 404
 
 
+def test_reported_seat_was_used_when_its_days_say_so(home: Home) -> None:
+    """Cursor says neither when a seat was assigned nor when it was used."""
+    home.settings["METRICS_SOURCE"] = CURSOR
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    early = MONTH.start - timedelta(40)
+    ada, cyd = (user(name, chat_messages=1) for name in ("ada@example.com", "cyd@example.com"))
+    put(url, {early: [ada, cyd], LAST: [ada]}, CURSOR)
+    known = Seat("cyd@example.com", assigned_on=MONTH.start, last_active=end_of_day(LAST))
+    put_seats(url, {CURSOR: [Seat("ADA@example.com"), Seat("idle@example.com"), known]})
+    with serving(home) as server:
+        seats = server.json(SEATS)["seats"]
+        breakdown = server.json("/orgs/acme/copilot/billing")["seat_breakdown"]
+    names = ("created_at", "last_activity_at")
+    assert {seat["assignee"]["login"]: [seat[name] for name in names] for seat in seats} == {
+        "ada@example.com": [f"{early}T00:00:00Z", f"{LAST}T00:00:00Z"],
+        "cyd@example.com": [f"{MONTH.start}T00:00:00Z", iso_utc(end_of_day(LAST))],
+        "idle@example.com": [iso_utc(SEATS_FETCHED), None],
+    }
+    assert (breakdown["active_this_cycle"], breakdown["inactive_this_cycle"]) == (2, 1)
+
+
 @pytest.mark.slow
 def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
     key = home.path / "secrets" / "key"
@@ -251,7 +280,7 @@ def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
     with serving(home) as server:
         text = server.report(path_of(ENTERPRISE, "users-1-day")).decode()
-        text += json.dumps(server.json("/enterprises/acme/copilot/billing/seats"))
+        text += json.dumps(server.json(SEATS))
         assert text.count('"user-') == 2 * len(NAMES)
         assert not any(name in text for name in NAMES)
 
@@ -315,7 +344,7 @@ def test_postgresql_store_is_served(home: Home, postgres_store_url: str) -> None
         ):
             expected = report_of(postgres_store_url, subject, MONTH)
             assert server.report(path_of(ENTERPRISE, name)) == expected
-        assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == len(NAMES)
+        assert server.json(SEATS)["total_seats"] == len(NAMES)
 
 
 @pytest.mark.slow
@@ -383,7 +412,7 @@ def test_running_job_does_not_block_readers(changing: Served, store_url: str) ->
     with store_at(store_url).locked():
         records = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
         assert len(records) == len(NAMES)
-        assert changing.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 4
+        assert changing.json(SEATS)["total_seats"] == 4
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
 import msgspec
@@ -13,6 +14,7 @@ from dashboard_scraper.model.seats import merged
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, Persons
 from dashboard_scraper.store import Reader
+from dashboard_scraper.store.people_reader import KnownUser
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -40,35 +42,60 @@ def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) 
 
 def _reported(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
     """The seats of the source's newest answer; several of one person are one. Who never had a row
-    has an id that follows from the name.
+    has an id that follows from the name. What the source does not say beside a seat, such as when
+    it was last used, the person's rows say.
     """
     current = [each for each in reader.seats(source) if each.current]
-    idle = [each.seat.user for each in current if each.seat.user not in persons]
-    unused = audience.persons(idle)
-    everybody = {**unused, **persons}
+    holders = _holders_of([each.seat.user for each in current], audience, persons)
+    known = _times_of(reader.known(source), persons)
     of_person: dict[Person, tuple[model.Seat, datetime]] = {}
     for each in current:
-        seat, person = each.seat, everybody[each.seat.user]
-        since = start_of_day(seat.assigned_on) if seat.assigned_on else each.first_fetched_at
+        seat, person = each.seat, holders[each.seat.user]
+        if seat.assigned_on:
+            since = start_of_day(seat.assigned_on)
+        else:
+            since = min([each.first_fetched_at, *known[person].first])
         if person in of_person:
             other, before = of_person[person]
             seat, since = merged(other, seat), min(before, since)
         of_person[person] = seat, since
     for person, (seat, since) in of_person.items():
-        yield Seat(person, since, seat.last_active, seat.plan, seat.ends_on)
+        said = [seat.last_active] if seat.last_active else []
+        last = max([*said, *known[person].last], default=None)
+        yield Seat(person, since, last, seat.plan, seat.ends_on)
+
+
+def _holders_of(names: Sequence[str], audience: Audience, persons: Persons) -> Persons:
+    """Who has the seats of these names: those who have rows, perhaps in another spelling, or
+    somebody without any.
+    """
+    key_of = audience.people.key
+    by_key = {key_of(name): person for name, person in persons.items()}
+    unused = audience.persons(name for name in names if key_of(name) not in by_key)
+    return {name: by_key.get(key_of(name)) or unused[name] for name in names}
 
 
 def _assumed(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
-    """For sources that do not report seats. A seat's creation is when the person was first seen, or
-    else the first stored day. The last activity is the source's time, or the start of the last
-    active day if that is later or all that is known.
+    """For sources that do not report seats: a seat's creation is when the person was first seen."""
+    rows = (each for each in reader.known(source) if audience.includes(service=each.service))
+    for person, times in _times_of(rows, persons).items():
+        yield Seat(person, min(times.first), max(times.last, default=None))
+
+
+class _Times(msgspec.Struct):
+    """When the users that are one person were first seen, or else had their first stored day; and
+    when they were last active: the source's time, and the start of the last active day.
     """
-    seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
-    for each in reader.known(source):
-        if audience.includes(service=each.service):
-            first, last = seen.setdefault(persons[each.user], ([], []))
-            first.append(each.first_seen or start_of_day(each.first_day))
-            last += [start_of_day(each.last_active)] if each.last_active else []
-            last += [each.last_seen] if each.last_seen else []
-    for person, (first, last) in seen.items():
-        yield Seat(person, min(first), max(last, default=None))
+
+    first: list[datetime] = []
+    last: list[datetime] = []
+
+
+def _times_of(rows: Iterable[KnownUser], persons: Persons) -> defaultdict[Person, _Times]:
+    times: defaultdict[Person, _Times] = defaultdict(_Times)
+    for each in rows:
+        of_person = times[persons[each.user]]
+        of_person.first.append(each.first_seen or start_of_day(each.first_day))
+        of_person.last += [start_of_day(each.last_active)] if each.last_active else []
+        of_person.last += [each.last_seen] if each.last_seen else []
+    return times

@@ -75,11 +75,11 @@ class Download(msgspec.Struct, frozen=True):
 
 
 class SeatList(NamedTuple):
-    """Everybody's seat by login, and the window of the latest 28 days with the doubts about it."""
+    """Everybody's seat by login, and the window of the latest 28 days with its caveats."""
 
     seats: list[Seat]
     window: Window
-    doubts: list[Doubt]
+    caveats: Caveats
 
 
 class GithubViews:
@@ -229,16 +229,16 @@ class GithubViews:
         return missing, reports.absence(report) if len(missing) == len(report.days) else ""
 
     def seats(self) -> SeatList:
-        """The seats of everybody who is known, and the doubts about the latest 28 days."""
+        """The seats of everybody who is known, and the caveats of the latest 28 days."""
         window = self._latest_window(self._ledger(self._cache))
         # Its key has the window, which moves with the day though nothing is stored.
         return self._known(self._cache, ("seats", window), partial(self._seat_list, window))
 
     def _seat_list(self, window: Window, view: CachedView) -> SeatList:
-        doubts = self._doubts(self._ledger(view), window)
-        persons = self._persons(view)
+        ledger, persons = self._ledger(view), self._persons(view)
+        missing = [day for day in window.days() if day not in ledger]
         seats = seats_in(view.reader, self._source, self._audience, persons)
-        return SeatList(seats, window, doubts)
+        return SeatList(seats, window, Caveats(self._doubts(ledger, window), missing))
 
     def organization(self, login: str) -> Organization:
         """The organization of that login: every one has all figures."""

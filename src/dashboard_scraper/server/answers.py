@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard_scraper.github.views import Caveats
-from dashboard_scraper.model.doubts import Doubt, short_list
+from dashboard_scraper.model.doubts import short_list
 from dashboard_scraper.model.listing import listed_days
 
 Chunks = Generator[bytes, None, None]
@@ -40,18 +40,15 @@ def json_answer(content: Any, status: int = 200) -> Response:
     return Response(_encode(content), status, headers, "application/json; charset=utf-8")
 
 
-def marked(response: Response, doubts: Sequence[Doubt]) -> Response:
-    """Name days in doubt in a header: the body is GitHub's, and has no place for them."""
-    if doubts:
-        response.headers[DOUBTS_HEADER] = short_list(doubts, _DAYS_NAMED)
-    return response
-
-
 def with_caveats(response: Response, caveats: Caveats) -> Response:
-    """Name days in doubt, and those that the report lacks, in headers."""
+    """Name days in doubt, and those that are missing, in headers: the body is GitHub's, and has no
+    place for them.
+    """
     if caveats.missing:
         response.headers[MISSING_HEADER] = listed_days(caveats.missing, _DAYS_NAMED)
-    return marked(response, caveats.doubts)
+    if caveats.doubts:
+        response.headers[DOUBTS_HEADER] = short_list(caveats.doubts, _DAYS_NAMED)
+    return response
 
 
 def error_answer(status: int, message: str) -> Response:

@@ -13,10 +13,9 @@ from starlette.responses import Response
 from dashboard_scraper.github.kinds import Scope
 from dashboard_scraper.github.objects import ObjectWriter, Organization, billing_of
 from dashboard_scraper.github.seats import Seat
-from dashboard_scraper.github.views import GithubViews
-from dashboard_scraper.model.doubts import Doubt
+from dashboard_scraper.github.views import Caveats, GithubViews
 from dashboard_scraper.people.identity import Person, team_id
-from dashboard_scraper.server.answers import json_answer, marked
+from dashboard_scraper.server.answers import json_answer, with_caveats
 from dashboard_scraper.server.noted import noted_of
 from dashboard_scraper.server.paging import Page
 from dashboard_scraper.server.places import Places
@@ -96,33 +95,33 @@ class Directory:
 
     def _seats(self, request: Request) -> Response:
         page = Page.of(request, _SEATS_PER_PAGE)
-        seats, _, doubts = self._views.seats()
+        seats, _, caveats = self._views.seats()
         shown = [*map(self._writer(request).seat, page.of_list(seats))]
         response = json_answer({"total_seats": len(seats), "seats": shown})
-        return marked(page.link(response, self._url(request), len(seats)), doubts)
+        return with_caveats(page.link(response, self._url(request), len(seats)), caveats)
 
     def _seat(self, request: Request) -> Response:
-        seat, doubts = self._seat_of(request)
-        return marked(json_answer(self._writer(request).seat(seat)), doubts)
+        seat, caveats = self._seat_of(request)
+        return with_caveats(json_answer(self._writer(request).seat(seat)), caveats)
 
     def _enterprise_seat(self, request: Request) -> Response:
-        seat, doubts = self._seat_of(request)
+        seat, caveats = self._seat_of(request)
         shown = [self._writer(request).seat(seat)]
-        return marked(json_answer({"total_seats": 1, "seats": shown}), doubts)
+        return with_caveats(json_answer({"total_seats": 1, "seats": shown}), caveats)
 
-    def _seat_of(self, request: Request) -> tuple[Seat, Sequence[Doubt]]:
-        """The seat of a login, and the doubts about the latest 28 days."""
+    def _seat_of(self, request: Request) -> tuple[Seat, Caveats]:
+        """The seat of a login, and the caveats of the latest 28 days."""
         login = request.path_params["login"].lower()
-        seats, _, doubts = self._views.seats()
+        seats, _, caveats = self._views.seats()
         for seat in seats:
             if seat.person.login.lower() == login:
-                return seat, doubts
+                return seat, caveats
         raise HTTPException(404, "Not Found")
 
     def _billing(self, request: Request) -> Response:  # noqa: ARG002
         """Some tools test the connection with this endpoint."""
-        seats, window, doubts = self._views.seats()
-        return marked(json_answer(billing_of(seats, window)), doubts)
+        seats, window, caveats = self._views.seats()
+        return with_caveats(json_answer(billing_of(seats, window)), caveats)
 
     def _enterprise_teams(self, request: Request) -> Response:
         enterprise, writer = self._organization_of(request), self._writer(request)
