@@ -277,8 +277,12 @@ def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
     key.write_text("k" * 40)
     key.chmod(0o600)
     home.settings |= {"METRICS_SOURCE": SOURCE, "PSEUDONYM_KEY_FILE": "secrets/key"}
+    home.settings["IDENTITY_FILE"] = "people.csv"
+    (home.path / "people.csv").write_text(f"email,login,id,team\n{NAMES[0]},ada-l,11,core\n")
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
     with serving(home) as server:
+        teams = server.get(path_of(ENTERPRISE, "user-teams-1-day"))
+        assert "with pseudonyms, no team is shown" in error_of(teams, 404)
         text = server.report(path_of(ENTERPRISE, "users-1-day")).decode()
         text += json.dumps(server.json(SEATS))
         assert text.count('"user-') == 2 * len(NAMES)

@@ -166,7 +166,9 @@ class GithubViews:
         if report.scope is Scope.ORGANIZATION and not named:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
-            raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
+            hidden = self._audience.anonymous
+            why = "with pseudonyms, no team is shown" if hidden else "IDENTITY_FILE names no teams"
+            raise DaysMissing(f"{why}: there are no reports of them")
         ledger = self._ledger(values)
         missing = [day for day in report.days.days() if day not in ledger]
         if len(missing) == len(report.days):
