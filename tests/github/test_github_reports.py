@@ -391,7 +391,7 @@ def test_differing_totals_are_remarked_once(store_url: str) -> None:
     assert "of 28 user-days" in remarks[0]
     assert f"such as of ada@example.com on {MONTH.start}" in remarks[0]
     assert "is 9, the sum of the features is 4" in remarks[0]
-    assert "1 user-days have a 0" in remarks[1]
+    assert "unknown figures of 1 user-day are 0" in remarks[1]
     unknown = user_records(report_of(store_url, USERS, LAST))[1]
     assert unknown["user_login"] == "bob@example.com"
     assert unknown["totals_by_feature"] == []

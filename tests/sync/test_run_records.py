@@ -123,14 +123,14 @@ def test_period_that_is_not_over_leaves_no_store(home: Home) -> None:
 @pytest.mark.usefixtures("sim")
 def test_status_lists_runs(home: Home) -> None:
     assert home.run("status", "--runs").out == "no run is recorded yet\n"
-    assert home.run(*DAILY).code == 0
+    assert home.run("--daily", f"{yesterday()}").code == 0
     home.cookie_file.unlink()
     assert home.run(*DAILY).code == SignInRequired.exit_code
     newest, oldest = home.run("status", "--runs").out.splitlines()
     assert newest.endswith(
         "Z dashboard daily: exit code 3: 0 days fetched, 0 of them revised, 0 failed; 0 requests"
     )
-    assert ": exit code 0: 2 days fetched," in oldest
+    assert ": exit code 0: 1 day fetched," in oldest
     listed = json.loads(home.run("status", "--runs", "--json").out)["runs"]
     assert [run["exit_code"] for run in listed] == [3, 0]
     (shown,) = json.loads(home.run("status", "--json").out)["runs"]

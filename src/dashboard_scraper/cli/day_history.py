@@ -147,7 +147,7 @@ def as_lines(history: DayHistory) -> Iterator[str]:
         yield ""
         yield f"version {version.version}, {version.state} since {iso_utc(version.since)}"
         fetched = ", ".join(map(iso_utc, version.fetched_at))
-        yield f"  {version.users} users, {version.active_users} active; fetched {fetched}"
+        yield f"  {many(version.users, 'user')}, {version.active_users} active; fetched {fetched}"
         for difference in version.unreconciled:
             yield f"  does not add up: {difference}"
         if version.compared_with is not None:

@@ -39,6 +39,7 @@ from dashboard_scraper.github.records import (
     totals_of,
 )
 from dashboard_scraper.model.dates import Window, end_of_day, iso_utc
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.output import Needs, OutputDay
@@ -127,17 +128,17 @@ class GithubReports:
         if self._out_of_reach:
             found.append(
                 "in GitHub's reports, weekly and monthly active users are counted without"
-                f" {len(self._out_of_reach)} days that are not in the store, from"
+                f" {many(len(self._out_of_reach), 'day')} not in the store, from"
                 f" {min(self._out_of_reach)} to {max(self._out_of_reach)}"
             )
         if self._first_open is not None:
             found.append(
-                f"in GitHub's reports, the lines of {self._open} user-days differ from the source's"
-                f" own total, {self._first_open[1]}"
+                f"in GitHub's reports, the lines of {many(self._open, 'user-day')} differ from the"
+                f" source's own total, {self._first_open[1]}"
             )
         if self._unknown:
             found.append(
-                f"in GitHub's reports, {self._unknown} user-days have a 0 for an unknown figure:"
+                f"in GitHub's reports, unknown figures of {many(self._unknown, 'user-day')} are 0:"
                 " the format has no null"
             )
         return found

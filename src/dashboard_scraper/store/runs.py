@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from dashboard_scraper.clock import CLOCKS_DIFFER
 from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.store.schema import RUN
 
 NIGHTLY = "last-28-days"
@@ -47,12 +48,13 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def ending(self) -> str:
         """How it ended and what it did, in words."""
-        if self.exit_code is None:
+        days, requests = self.days_fetched, self.requests
+        if self.exit_code is None or days is None or requests is None:
             return "did not say how it ended: it is still running, or was killed"
         return (
-            f"exit code {self.exit_code}: {self.days_fetched} days fetched,"
+            f"exit code {self.exit_code}: {many(days, 'day')} fetched,"
             f" {self.days_revised} of them revised, {self.days_failed} failed;"
-            f" {self.requests} requests"
+            f" {many(requests, 'request')}"
         )
 
 
