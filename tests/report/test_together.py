@@ -330,6 +330,7 @@ def test_small_teams_are_not_shown_apart(home: Home) -> None:
     # Of Deb alone in a team, all people less those of the other team would be the figures.
     assert "t-active-by-team" not in report.tables
     people += [f"q{number}@example.com,q{number},{200 + number},," for number in range(4)]
+    people += ["triage-bot,triage-bot,300,,", "ci-bot,ci-bot,301,core,"]  # which are no people
     (home.path / "people.csv").write_text(IDENTITIES + "\n".join(people) + "\n")
     report = report_of(home)
     core = ["40% (2)", "40% (2)", "20% (1)", "40% (2)", "5"]

@@ -257,9 +257,12 @@ def _teams(
     """
     people = audience.of("").people
     members: dict[str, set[str]] = {}
-    for key, person in audience.identities.items():
+    for name, person in audience.identities.items():
+        key = people.key(name)
+        if "@" not in key:  # a service account: it would hide how few people are in a team
+            continue
         for team in person.teams or ("",):
-            members.setdefault(team, set()).add(people.key(key))
+            members.setdefault(team, set()).add(key)
     groups = grouped_teams(members, least)
     active = {
         source: {across.keys[bit] for bit in bits_in(bitmap)} for source, bitmap in here.items()
