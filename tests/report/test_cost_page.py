@@ -195,9 +195,12 @@ def test_costs_of_a_small_team_are_not_shown_apart(home: Home) -> None:
 
 @pytest.mark.slow
 def test_costs_of_a_few_in_no_file_are_not_shown_apart(home: Home) -> None:
-    """One person is not in IDENTITY_FILE: what is no team's would be what that person cost."""
+    """One person is not in IDENTITY_FILE: what is no team's would be what that person cost, also
+    beside service accounts, which are no people.
+    """
     people = home.path / "people.csv"
     rows = [f"{name},u{place},{place + 1},core" for place, name in enumerate(NAMES[:-1])]
+    rows += [f"bot-{number},bot-{number},{100 + number}," for number in range(5)]
     people.write_text("\n".join(["email,login,id,team", *rows]))
     home.settings |= {"REPORT_USERS": "false", "IDENTITY_FILE": str(people)}
     report = stored(home, change=with_spike(NAMES[-1]))

@@ -195,8 +195,11 @@ class CostReading:
         if not audience.has_teams:
             return None
         members: dict[str, set[str]] = {}
-        for key, person in audience.identities.items():
-            members.setdefault(_teams_text(person), set()).add(audience.people.key(key))
+        for name, person in audience.identities.items():
+            key = audience.people.key(name)
+            # A service account without a team would hide how few people have none.
+            if person.teams or "@" in key:
+                members.setdefault(_teams_text(person), set()).add(key)
         payers = {payer.name for payer, _ in self._cells if payer.account is Account.PERSON}
         unlisted = {audience.people.key(name) for name in payers} - set().union(*members.values())
         if unlisted:
