@@ -177,6 +177,16 @@ def test_any_slug_is_answered_without_setting(plain: Served) -> None:
 
 
 @pytest.mark.slow
+def test_account_with_a_slash_in_its_name_is_found(plain: Served) -> None:
+    put(plain.home.settings["STORE_URL"], {LAST - timedelta(6): [user("ci/deploy")]})
+    for of in (ORGANIZATION, ENTERPRISE):
+        found = plain.json(f"/{of}/acme/members/ci%2Fdeploy/copilot")
+        seat = found["seats"][0] if of == ENTERPRISE else found
+        url = seat["assignee"]["url"].removeprefix(plain.address)
+        assert plain.json(url)["login"] == "ci/deploy"
+
+
+@pytest.mark.slow
 def test_links_use_public_url(home: Home) -> None:
     home.settings |= {
         "METRICS_SOURCE": SOURCE,
