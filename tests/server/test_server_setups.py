@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import stat
@@ -16,11 +17,12 @@ import requests
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.kinds import Subject
 from dashboard_scraper.model.dates import end_of_day, iso_utc
-from dashboard_scraper.model.seats import Seat
+from dashboard_scraper.model.seats import Seat, merged
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.sources.registry import COPILOT, CURSOR
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import FETCHED, SOURCE, figures_of, put, report_of, user
+from github_answers import assert_described
 from github_requests import (
     ENTERPRISE,
     LAST,
@@ -278,6 +280,29 @@ def test_reported_seat_was_used_when_its_days_say_so(home: Home) -> None:
         "idle@example.com": [iso_utc(SEATS_FETCHED), None],
     }
     assert (breakdown["active_this_cycle"], breakdown["inactive_this_cycle"]) == (2, 1)
+
+
+@pytest.mark.slow
+def test_plan_of_a_seat_is_one_of_githubs(home: Home) -> None:
+    """Strict clients read no seat at all where one has another word."""
+    home.settings["METRICS_SOURCE"] = SOURCE
+    plans: dict[str, list[str | None]] = {
+        "enterprise": ["business", "enterprise", "business"],
+        "unknown": ["pro", None],
+    }
+    seats = [
+        functools.reduce(merged, [Seat(f"{name}@example.com", plan) for plan in held])
+        for name, held in plans.items()
+    ]
+    assert [seat.plan for seat in seats] == ["business, enterprise", "pro"]
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    put(url, {LAST: some_day(1)})
+    put_seats(url, {SOURCE: [*seats, Seat("business@example.com", "business")]})
+    with serving(home) as server:
+        answer = server.json("/orgs/acme/copilot/billing/seats")
+    assert_described("/orgs/{org}/copilot/billing/seats", answer)
+    for seat in answer["seats"]:
+        assert seat["assignee"]["login"] == f"{seat['plan_type']}@example.com"
 
 
 @pytest.mark.slow

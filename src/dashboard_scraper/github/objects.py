@@ -16,12 +16,14 @@ import msgspec
 
 from dashboard_scraper.github.seats import Seat
 from dashboard_scraper.model.dates import Window, iso_utc, start_of_day
+from dashboard_scraper.model.seats import plans_in
 from dashboard_scraper.people.identity import Person, sha256_user_id, team_id
 
 Json = dict[str, Any]
 SERVER_LOGIN = "dashboard-scraper"
 _UNCONFIGURED = "unconfigured"
-_PLAN = "unknown"
+_PLANS = ("enterprise", "business")
+"""The words that GitHub has; who has both plans has the larger one."""
 
 
 class Organization(msgspec.Struct, frozen=True):
@@ -127,7 +129,7 @@ class ObjectWriter(msgspec.Struct, frozen=True):
             "last_activity_editor": None,
             "last_authenticated_at": None,
             "pending_cancellation_date": f"{seat.ends}" if seat.ends else None,
-            "plan_type": seat.plan or _PLAN,
+            "plan_type": next((plan for plan in _PLANS if plan in plans_in(seat.plan)), "unknown"),
             "assigning_team": None,
             "assignee": self.user(seat.person),
         }

@@ -10,8 +10,9 @@ import msgspec
 class Seat(msgspec.Struct, frozen=True):
     """One user's seat. `user` is named as in the figures of the same source.
 
-    `plan` is the source's own word. `ends_on` is set where the seat is going to end. `last_active`
-    is what the source says beside the seat, which may differ from its figures.
+    `plan` is the source's own word, or several of them, as `plans_in` takes apart. `ends_on` is set
+    where the seat is going to end. `last_active` is what the source says beside the seat, which may
+    differ from its figures.
     """
 
     user: str
@@ -21,13 +22,21 @@ class Seat(msgspec.Struct, frozen=True):
     ends_on: date | None = None
 
 
+_BETWEEN_PLANS = ", "
+
+
+def plans_in(plan: str | None) -> list[str]:
+    """The plans of a seat, of which a user with several seats may have several."""
+    return plan.split(_BETWEEN_PLANS) if plan else []
+
+
 def merged(first: Seat, second: Seat) -> Seat:
     """Two seats of one user: the older assignment, the newer activity. It ends when both do."""
-    plans = sorted({seat.plan for seat in (first, second) if seat.plan})
+    plans = sorted({plan for seat in (first, second) for plan in plans_in(seat.plan)})
     ends = [seat.ends_on for seat in (first, second)]
     return Seat(
         first.user,
-        ", ".join(plans) or None,
+        _BETWEEN_PLANS.join(plans) or None,
         min((day for seat in (first, second) if (day := seat.assigned_on)), default=None),
         max((seen for seat in (first, second) if (seen := seat.last_active)), default=None),
         None if None in ends else max(day for day in ends if day),
