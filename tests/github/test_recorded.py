@@ -271,19 +271,24 @@ def test_records_of_some_users_are_not_a_report(home: Home) -> None:
 
 
 def test_records_of_organization_are_none_of_enterprise(home: Home) -> None:
+    """A day of nobody, of which GitHub has no record, does not make an empty report of 28 days."""
     put_records(
         home,
-        {LAST: [user_record("ada", 1) | ORGANIZATION]},
+        {LAST: [user_record("ada", 1) | ORGANIZATION], BEFORE: []},
         {LAST: day_record() | ORGANIZATION},
     )
+    sql(home.settings["STORE_URL"], f"DELETE FROM record_day WHERE day = '{BEFORE}'")
     files = exported(home, code=6)
     assert {name.partition("-")[0] for name in files} == {"organization"}
     assert json.loads(files["organization-28-day.json"])["organization_id"] == "815"
     with views_of(home) as views:
         for subject in (Subject.USERS, Subject.WHOLE):
             views.of_day(Scope.ORGANIZATION, subject, LAST)
+            views.latest(Scope.ORGANIZATION, subject)
             with pytest.raises(DaysMissing, match="are not those of an enterprise"):
                 views.of_day(Scope.ENTERPRISE, subject, LAST)
+            with pytest.raises(DaysMissing, match="are not those of an enterprise"):
+                views.latest(Scope.ENTERPRISE, subject)
 
 
 def test_day_of_nobody_is_report_without_people(home: Home) -> None:

@@ -165,14 +165,19 @@ class RecordedReports:
         ]
 
     def _recorded(self, report: Report) -> Mapping[date, RecordedDay | None]:
-        """The days that the report has something of, oldest first."""
+        """The days that the report has something of, oldest first. None if that were only days of
+        nobody, beside days whose records it has not: it would look as if nobody was active.
+        """
         ledger = self._reader.ledger(self._source, report.days)
         recorded = self._reader.recorded(self._source, report.days)
-        return {
+        there = {
             day: recorded.get(day)
             for day, row in ledger.items()
             if day not in self._without and _has(report, row, recorded.get(day))
         }
+        if not any(there.values()) and any(row.users for row in ledger.values()):
+            return {}
+        return there
 
     def _user_lines(self, report: Report, day: date) -> Iterator[bytes]:
         """A line for each account with a record, sorted by login."""
