@@ -97,14 +97,14 @@ class SyncSettings(Group):
 
     metrics_source: Annotated[str, BeforeValidator(lowered), AfterValidator(_source)] = Field(
         AUTO_SOURCE,
-        description="Where figures come from: `dashboard`, `analytics`, `copilot`, `cursor`,"
-        " `claude_code`, or `auto`: the Analytics API where a token is set, else the dashboard;"
-        " `all`: each of `SOURCES`, or each that has its credentials",
+        description="Source of the figures: `dashboard`, `analytics`, `copilot`, `cursor` or"
+        " `claude_code`; `auto`: the Analytics API if a token is set, else the dashboard; `all`:"
+        " each of `SOURCES`, or each source that has its credentials",
     )
     sources: Annotated[Names, AfterValidator(_sources)] = Field(
         (),
-        description="Sources that a run fetches in turn, as `analytics,copilot,cursor`, in place of"
-        " one in `METRICS_SOURCE`; none: that one",
+        description="Sources that a run fetches in turn, as `analytics,copilot,cursor`, instead of"
+        " the one in `METRICS_SOURCE`; none: only that one",
     )
     lookback_days: int = Field(
         30, ge=1, le=3660, description="Days that a run without dates fetches"
@@ -131,8 +131,8 @@ class SyncSettings(Group):
         gt=0,
         le=100,
         allow_inf_nan=False,
-        description="Percent of a day by which a later answer may differ; one that differs by more"
-        " is held",
+        description="Percent by which a later answer may differ from the stored day; one that"
+        " differs by more is held",
     )
     revision_confirmations: int = Field(
         2,
@@ -178,28 +178,29 @@ class OutputSettings(Group):
     export_dir: Path = Field(Path("data"), description="Folder of the output files")
     output_mode: Annotated[str, AfterValidator(_output_mode)] = Field(
         "600",
-        description="Mode of the store and of output files, in octal; whoever may read them may"
-        " enter their folders",
+        description="Mode of the store and of output files, in octal; their folders can be entered"
+        " by whoever may read the files",
     )
     retention_exports: int | None = Field(
         None,
         ge=1,
-        description="How many folders of daily exports stay below `EXPORT_DIR`, newest first;"
+        description="How many folders of daily exports, the newest, stay below `EXPORT_DIR`;"
         " none: all",
     )
     export_processes: int = Field(
         2,
         ge=1,
         le=64,
-        description="How many processes make the files of `export`, where it has 100,000 user-days"
-        " or more: at most one for each processor. Each takes the memory of a whole export",
+        description="How many processes write the files of an `export` of 100,000 user-days or"
+        " more, at most one for each processor; each needs the memory of a whole export",
     )
     include_service_accounts: bool = Field(
         True,
         description="Whether outputs include service accounts; the store always includes them",
     )
     pseudonym_key_file: Annotated[Path | None, Concern.PRIVACY] = Field(
-        None, description="File with the key that replaces addresses by pseudonyms in every output"
+        None,
+        description="File with the key for pseudonyms, which replace addresses in every output",
     )
     identity_file: Path | None = Field(
         None,
@@ -208,22 +209,22 @@ class OutputSettings(Group):
     )
     roster_file: Path | None = Field(
         None,
-        description="CSV of `email,name,team,seats,started,left`: who should be using what; `seats`"
-        " are names of sources, as `copilot;cursor`, and `left` is the last day",
+        description="CSV of `email,name,team,seats,started,left`: who should be using which"
+        " assistant; `seats` are names of sources, as `copilot;cursor`, and `left` is the last day",
     )
     min_group_size: int = Field(
         5,
         ge=1,
-        description="Teams with fewer people are not shown by themselves, but together with others",
+        description="Teams with fewer people are not shown separately, but together with others",
     )
     report_users: Annotated[bool, Concern.PRIVACY] = Field(
         True,
-        description="Whether the report names users: a row for each, who started, who stopped",
+        description="Whether the report names users: a row for each, and who started or stopped",
     )
     seat_prices: Annotated[InstanceOf[SeatPrices], BeforeValidator(_seat_prices)] = Field(
         NO_PRICES,
-        description="Price of a seat a month by source, as `copilot:19,cursor:40`, perhaps with a"
-        " currency, as `copilot:19 EUR`: with it, the report says what seats without activity cost",
+        description="Monthly price of a seat, by source, as `copilot:19,cursor:40`, optionally with"
+        " a currency, as `copilot:19 EUR`; the report then says what seats without activity cost",
     )
     focus_billing_account_id: str | None = Field(
         None,
@@ -263,7 +264,8 @@ class GithubSettings(Group):
     )
     github_reports_credits: bool = Field(
         False,
-        description="Whether they include credits as `ai_credits_used`; the unit is not GitHub's",
+        description="Whether GitHub's reports include credits as `ai_credits_used`; the unit is not"
+        " GitHub's",
     )
 
 
@@ -274,7 +276,7 @@ class ServeSettings(Group):
         (), description="Enterprise names that `serve` accepts, comma-separated; none: any"
     )
     organization_slugs: Names = Field(
-        (), description="Organization names that it accepts, comma-separated; none: any"
+        (), description="Organization names that `serve` accepts, comma-separated; none: any"
     )
     serve_token_file: Path = Field(
         Path("secrets/serve-token"),
@@ -293,7 +295,7 @@ class ServeSettings(Group):
     )
     serve_log_addresses: bool = Field(
         False,
-        description="Whether the lines of `serve` about accesses have the addresses of clients",
+        description="Whether the access log of `serve` has the addresses of clients",
     )
     serve_public_url: BaseUrl | None = Field(
         None,
@@ -302,7 +304,7 @@ class ServeSettings(Group):
     )
     serve_hosts: Names = Field(
         (),
-        description="More host names that requests to `serve` may use if no public URL is set,"
+        description="Further host names that requests to `serve` may use if no public URL is set,"
         " comma-separated",
     )
     serve_tls_cert_file: Path | None = Field(
@@ -358,7 +360,7 @@ class NotifySettings(Group):
         10,
         gt=0,
         allow_inf_nan=False,
-        description="Percent of a settled day's figure by which a revision must change it to be"
+        description="Percent by which a revision must change a figure of a settled day to be"
         " reported",
     )
     notify_reminder_days: int = Field(

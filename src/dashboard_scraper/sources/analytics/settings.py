@@ -32,18 +32,25 @@ class AnalyticsSettings(CostSettings, RequestSettings):
         "https://api.augmentcode.com", description="Base URL of the Analytics API"
     )
     analytics_requests_per_minute: float = Field(
-        10, gt=0, le=60_000, allow_inf_nan=False, description="Requests per minute that it allows"
+        10,
+        gt=0,
+        le=60_000,
+        allow_inf_nan=False,
+        description="Requests per minute that the API allows",
     )
     analytics_burst: int = Field(
-        20, ge=1, le=1000, description="Requests that it allows in one burst"
+        20, ge=1, le=1000, description="Requests that the API allows in one burst"
     )
     analytics_ready_hour: int = Field(
-        2, ge=0, le=23, description="Hour, in UTC, from which it has the previous day's figures"
+        2,
+        ge=0,
+        le=23,
+        description="Hour, in UTC, from which the API has the previous day's figures",
     )
     fetch_editor_language: AutoTrueFalse = Field(
         "auto",
         description="Whether to fetch figures by editor and language: `true`, `false`, or `auto`:"
-        f" with at most {EDITOR_LANGUAGE_REQUESTS} requests per run",
+        f" if that takes at most {EDITOR_LANGUAGE_REQUESTS} requests per run",
     )
     fetch_credits: bool = Field(False, description="Whether to fetch credits")
     cost_requests_per_minute: float = Field(
@@ -51,10 +58,10 @@ class AnalyticsSettings(CostSettings, RequestSettings):
         gt=0,
         le=60_000,
         allow_inf_nan=False,
-        description="Requests per minute that it allows for costs, budgets and credits together",
+        description="Requests per minute that the API allows for costs, budgets and credits together",
     )
     cost_burst: int = Field(
-        10, ge=1, le=1000, description="Requests for these that it allows in one burst"
+        10, ge=1, le=1000, description="Requests for these that the API allows in one burst"
     )
 
     @model_validator(mode="after")

@@ -28,10 +28,10 @@ class ClaudeCodeSettings(CostSettings, RequestSettings):
         gt=0,
         le=60_000,
         allow_inf_nan=False,
-        description="Requests per minute that are sent to it; its limit is not documented",
+        description="Requests per minute that are sent to the API; its limit is not documented",
     )
     claude_code_burst: int = Field(
-        10, ge=1, le=1000, description="Requests that are sent to it in one burst"
+        10, ge=1, le=1000, description="Requests that are sent to the API in one burst"
     )
 
     @model_validator(mode="after")

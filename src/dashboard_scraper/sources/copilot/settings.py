@@ -69,7 +69,7 @@ class CopilotSettings(RequestSettings):
         description="Requests per minute to GitHub's REST API, which allows 5,000 an hour",
     )
     copilot_burst: int = Field(
-        60, ge=1, le=1000, description="Requests to it that are sent in one burst"
+        60, ge=1, le=1000, description="Requests that are sent to that API in one burst"
     )
     copilot_ready_days: int = Field(
         2,

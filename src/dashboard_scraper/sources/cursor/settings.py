@@ -28,18 +28,19 @@ class CursorSettings(CostSettings, RequestSettings):
         ge=2,
         le=60_000,
         allow_inf_nan=False,
-        description="Requests for usage, spend and members that it allows in any minute",
+        description="Requests for usage, spend and members that Cursor allows in any minute",
     )
     cursor_events_per_minute: float = Field(
         60,
         ge=2,
         le=60_000,
         allow_inf_nan=False,
-        description="Requests for usage events, which have the costs, that it allows in any minute",
+        description="Requests for usage events, which have the costs, that Cursor allows in any"
+        " minute",
     )
 
     cursor_ready_hour: int = Field(
-        2, ge=0, le=23, description="Hour, in UTC, from which it has all of the previous day"
+        2, ge=0, le=23, description="Hour, in UTC, from which Cursor has all of the previous day"
     )
 
     @model_validator(mode="after")

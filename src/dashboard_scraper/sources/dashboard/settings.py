@@ -58,18 +58,18 @@ class DashboardSettings(RequestSettings):
     )
     cookie_store: Annotated[Literal["file", "keyring"], BeforeValidator(lowered)] = Field(
         "file",
-        description="Where the session is stored: `file`: in `COOKIE_FILE`, or `keyring`: in the"
+        description="Where the session is stored: `file`, in `COOKIE_FILE`, or `keyring`, in the"
         " operating system's keyring, in an entry with that path in its name",
     )
     browser_path: Path | None = Field(
         None,
-        description="Path of the browser of `--auth --browser`; empty: Chrome, Edge or Chromium,"
-        " where they are installed",
+        description="Path of the browser for `--auth --browser`; empty: Chrome, Edge or Chromium,"
+        " whichever is installed",
     )
     auto_renew: bool = Field(
         False,
-        description="Whether a run whose session is over renews it, once, with the profile that"
-        " `--auth --browser` signed in",
+        description="Whether a run whose session has ended renews it, once, with the browser"
+        " profile that `--auth --browser` signed in",
     )
     sign_in_timeout_seconds: Annotated[Seconds, Field(gt=0)] = Field(
         600, description="How long `--auth --browser` waits for you to sign in"

@@ -32,15 +32,15 @@ class RequestSettings(Group):
     retry_budget_seconds: Seconds = Field(
         180,
         gt=0,
-        description="Longest time for one request to its last byte, or for the store's server,"
-        " including all retries",
+        description="Longest total time, including all retries, of one request until its last byte,"
+        " or of reaching the store's server",
     )
     max_concurrency: int = Field(
         24,
         ge=1,
         le=64,
-        description="Requests in flight at once; from 16 on, a day's requests are sent side by side"
-        " where they do not need each other",
+        description="Requests in flight at once; from 16 on, a day's requests are sent in parallel"
+        " where they are independent",
     )
     allow_readable_secrets: bool = Field(
         False,
@@ -77,8 +77,8 @@ class CostSettings(Group):
 
     fetch_cost: AutoTrueFalse = Field(
         "auto",
-        description="Whether to fetch costs: `true`, `false`, or `auto`: where the source has them"
-        " for you",
+        description="Whether to fetch costs: `true`, `false`, or `auto`: if the source offers them"
+        " to your account",
     )
 
     @property
