@@ -16,7 +16,7 @@ ScraperError                1   unexpected: report it
 +-- NotReconciled           9   see which days do not add up; every file is written
 +-- RevisionsHeld          10   accept or reject the revisions; the earlier versions are in force
 +-- Implausible            11   compare with the source: all days are empty, or all are equal
-+-- SourcesFailed          12   see each source's own error: several failed, each in another way
++-- SourcesFailed          12   see each source's own error: several failed, with different codes
 """
 
 from __future__ import annotations
