@@ -14,32 +14,33 @@ _HEAD = """\
 
 <!-- Generated from the metric catalogue and the sources by `make docs`; do not edit. -->
 
-Which figures of two assistants may stand side by side, and which may not. The
-[report of several sources](report.md#several-assistants) follows it: what may not be compared is
-never added up and never drawn on one axis.
+Which figures of two assistants can be compared, and which cannot. The
+[report of several sources](report.md#several-assistants) follows these rules: figures that cannot be
+compared are never added up and never drawn on one axis.
 """
 
 _PEOPLE = """\
 ## What may be compared
 
-- **People**: who is active on a day, in a week, in a period; newcomers, leavers, adoption of a
-  team; how many people use one assistant, and how many several. Each source has its own rule for
-  "active", below, and the report prints it beside the chart.
-- **Seats**, and how many of them are not used. What they cost is your price times their number.
-- **These figures**, between the sources that count the same:
+- **People**: who is active on a day, in a week or in a period; newcomers, leavers, adoption by
+  team; how many people use one assistant, and how many use several. Each source has its own rule for
+  "active" (see below), and the report prints it beside the chart.
+- **Seats**, and how many of them are not used. Their cost is the price that you set times their number.
+- **These figures**, between sources that count in the same way:
 """
 
 _NOT = """\
 ## What may not be compared
 
-Nothing else. Metrics that several assistants report, and that count something else in each:
+Everything else. In particular, several assistants report these metrics, but each counts something
+different:
 """
 
 _MONEY = """\
-- **Money**: billed amounts are a bill, estimated ones are not. They are never in one sum and never
-  on one axis, and neither are two currencies.
-- **Tokens**: whether tokens in include those from the cache differs by vendor. Compare the classes
-  one by one, or not at all.
+- **Money**: billed amounts are on a bill, estimated ones are not. They are never added up or drawn on
+  one axis, and neither are amounts in two currencies.
+- **Tokens**: vendors differ in whether input tokens include those from the cache. Compare each class
+  of tokens separately, or not at all.
 """
 
 _ACTIVE = """\
@@ -49,8 +50,8 @@ _ACTIVE = """\
 _METRICS = """\
 ## Every metric in every source
 
-A source that is not in a metric's table does not report it: it is unknown there, an empty cell in
-the CSV, and never 0.
+A source that is not in a metric's table does not report the metric: its value is unknown, an empty cell
+in the CSV, and never 0.
 """
 
 

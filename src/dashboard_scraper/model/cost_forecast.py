@@ -16,9 +16,9 @@ LOW, MIDDLE, HIGH = 10, 50, 90
 """Percentiles."""
 
 METHOD = (
-    "every remaining day costs the median of its weekday, in this month and the one before, and as"
-    f" much less or more as the {LOW}th and the {HIGH}th percentile of the days' differences from"
-    " that median, of working days and of weekends; all days low, or all high"
+    "every remaining day costs the median of its weekday in this month and the one before, plus the"
+    f" {LOW}th or the {HIGH}th percentile of the days' differences from that median, separately for"
+    " working days and weekends; the range assumes that all days are low, or all high"
 )
 
 

@@ -99,7 +99,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
         Metric(
             "First Seen",
             Unit.DATE,
-            "Day on which the user was first seen, of all time",
+            "First day on which the user was ever seen",
         ),
     ] = None
     last_seen: Annotated[
@@ -107,7 +107,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
         Metric(
             "Last Seen",
             Unit.DATE,
-            "Day on which the user was last seen, of all time",
+            "Last day on which the user was ever seen",
         ),
     ] = None
     active_days: Annotated[
@@ -141,7 +141,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
         Metric(
             "Accept Rate",
             Unit.PERCENT,
-            "Accepted of the completions shown; blank without completions",
+            "Share of the completions shown that were accepted; blank without completions",
         ),
     ] = None
     chat_messages: Annotated[

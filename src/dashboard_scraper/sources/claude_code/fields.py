@@ -31,7 +31,7 @@ MEANINGS: dict[Metric, Meaning] = {
         ),
         "total_modified_lines_of_code": Meaning(
             f"{_CORE}lines_of_code.added",
-            "Lines of code that Claude Code added: it has no other way to write any",
+            "Lines of code that Claude Code added, as it has no completions or instructions",
         ),
         "lines_deleted": Meaning(
             f"{_CORE}lines_of_code.removed", "Lines of code that Claude Code removed"

@@ -77,7 +77,7 @@ _PLACES: dict[Metric, _Place] = {
         "chat_messages": _Place(
             INTERACTIONS,
             ("chat_panel_ask_mode", "chat_panel_unknown_mode", "chat_inline"),
-            "Prompts in chat that only answers, and in inline chat",
+            "Prompts in chat without edits (ask or unknown mode), and in inline chat",
         ),
         "ide_agent_messages": _Place(
             INTERACTIONS,
@@ -105,7 +105,7 @@ _PLACES: dict[Metric, _Place] = {
         "generations": _Place(GENERATIONS),
         "acceptances": _Place(ACCEPTANCES),
         "suggested_lines_of_code": _Place(
-            SUGGESTED, definition="Lines suggested by all features but agents' edits"
+            SUGGESTED, definition="Lines suggested by all features except agents' edits"
         ),
         "suggested_lines_to_delete": _Place(SUGGESTED_TO_DELETE),
         "total_modified_lines_of_code": _Place(

@@ -25,13 +25,13 @@ _DEFINITIONS = {
     "completions_count": "Suggestions of Tab that were shown",
     "completions_accepted": "Suggestions of Tab that were accepted",
     "chat_messages": "Requests in chat",
-    "ide_agent_messages": "Requests to the agent and, its earlier name, Composer",
-    "total_modified_lines_of_code": "Lines that Cursor suggested to add and the user accepted;"
-    " without what was typed",
+    "ide_agent_messages": "Requests to the agent, and to Composer, its earlier name",
+    "total_modified_lines_of_code": "Lines that Cursor suggested to add and the user accepted,"
+    " without typed lines",
     "lines_deleted": "Lines that Cursor suggested to delete and the user accepted",
 }
 MEANINGS: dict[Metric, Meaning] = {
-    ACTIVE_DAYS: Meaning(IS_ACTIVE, "1 or 0 a day", BASES[ACTIVE_DAYS]),
+    ACTIVE_DAYS: Meaning(IS_ACTIVE, "1 or 0 per day", BASES[ACTIVE_DAYS]),
     ACCEPT_RATE: Meaning("", "Computed from the completions", BASES[ACCEPT_RATE]),
     **{
         metric: Meaning(" + ".join(fields), _DEFINITIONS[metric.name], BASES.get(metric))
