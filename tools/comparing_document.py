@@ -14,18 +14,19 @@ _HEAD = """\
 
 <!-- Generated from the metric catalogue and the sources by `make docs`; do not edit. -->
 
-Which figures of two assistants can be compared, and which cannot. The
-[report of several sources](report.md#several-assistants) follows these rules: figures that cannot be
-compared are never added up and never drawn on one axis.
+Which figures of two assistants can be compared, and which cannot. The [report of several
+sources](report.md#several-assistants) follows these rules: figures that cannot be compared are
+never added up and never drawn on one axis.
 """
 
 _PEOPLE = """\
 ## What may be compared
 
 - **People**: who is active on a day, in a week or in a period; newcomers, leavers, adoption by
-  team; how many people use one assistant, and how many use several. Each source has its own rule for
-  "active" (see below), and the report prints it beside the chart.
-- **Seats**, and how many of them are not used. Their cost is the price that you set times their number.
+  team; how many people use one assistant, and how many use several. Each source has its own rule
+  for "active" (see below), and the report prints it beside the chart.
+- **Seats**, and how many of them are not used. Their cost is the price that you set times their
+  number.
 - **These figures**, between sources that count in the same way:
 """
 
@@ -37,10 +38,10 @@ different:
 """
 
 _MONEY = """\
-- **Money**: billed amounts are on a bill, estimated ones are not. They are never added up or drawn on
-  one axis, and neither are amounts in two currencies.
-- **Tokens**: vendors differ in whether input tokens include those from the cache. Compare each class
-  of tokens separately, or not at all.
+- **Money**: billed amounts are on a bill, estimated ones are not. They are never added up or drawn
+  on one axis, and neither are amounts in two currencies.
+- **Tokens**: vendors differ in whether input tokens include those from the cache. Compare each
+  class of tokens separately, or not at all.
 """
 
 _ACTIVE = """\
@@ -50,8 +51,8 @@ _ACTIVE = """\
 _METRICS = """\
 ## Every metric in every source
 
-A source that is not in a metric's table does not report the metric: its value is unknown, an empty cell
-in the CSV, and never 0.
+A source that is not in a metric's table does not report the metric: its value is unknown, an empty
+cell in the CSV, and never 0.
 """
 
 

@@ -39,25 +39,25 @@ _RULES = """\
   the API does not have are empty cells.
 - If several columns feed one counter, they are added.
 - An empty cell means unknown: every counter that it feeds is `null`, not 0.
-- A person has one record per day and one in the aggregate, and one `user_id`, whatever the spelling:
-  addresses that differ in capitals or in Unicode's normal form, or that `IDENTITY_FILE` gives to
-  one login, belong to one person. Their figures are added. In names of service accounts, capitals
-  count.
+- A person has one record per day and one in the aggregate, and one `user_id`, whatever the
+  spelling: addresses that differ in capitals or in Unicode's normal form, or that `IDENTITY_FILE`
+  gives to one login, belong to one person. Their figures are added. In names of service accounts,
+  capitals count.
 - `user_login` is the person's address, or the service account's name: of several spellings, the
   newest in the window of the export.
-- `user_id` is the first 8 hexadecimal digits of the MD5 of the case-folded address, as a number; for
-  a person with several addresses in `IDENTITY_FILE`, of the first address. If two people in
-  one export have the same number, the one whose address comes first in alphabetical order keeps it;
-  the other gets the number of `ADDRESS#2` (or `#3` and so on), the first that nobody else in the
-  export has. The run names both. GitHub's reports have another id, derived from the SHA-256.
+- `user_id` is the first 8 hexadecimal digits of the MD5 of the case-folded address, as a number;
+  for a person with several addresses in `IDENTITY_FILE`, of the first address. If two people in one
+  export have the same number, the one whose address comes first in alphabetical order keeps it; the
+  other gets the number of `ADDRESS#2` (or `#3` and so on), the first that nobody else in the export
+  has. The run names both. GitHub's reports have another id, derived from the SHA-256.
 - In the CSV of a day, the user is spelled as the source did that day. Several spellings on one day
-  become one row, under the last of them in alphabetical order: counts are added, the accept rate
-  is computed from the sums, and first and last seen are the earliest and the latest. A figure that is
+  become one row, under the last of them in alphabetical order: counts are added, the accept rate is
+  computed from the sums, and first and last seen are the earliest and the latest. A figure that is
   unknown for one spelling is unknown for the person, in the day's record and in the aggregate too.
-- `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. An unknown
-  figure sets no flag. With several spellings on one day, a flag is true if it is true for one of them,
-  even if the sum is unknown; records that are made from the one row of a CSV or of Parquet
-  cannot know that. In the aggregate, a flag is true if it was true on any day.
+- `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. An unknown figure
+  sets no flag. With several spellings on one day, a flag is true if it is true for one of them,
+  even if the sum is unknown; records that are made from the one row of a CSV or of Parquet cannot
+  know that. In the aggregate, a flag is true if it was true on any day.
 - A user for whom nothing was counted that day has no record.
 - `day` is the day of the activity; in the aggregate, the window's last day.
   `report_start_day` and `report_end_day` are the window of the export.
@@ -68,19 +68,19 @@ _RULES = """\
 _GITHUB_HEAD = """\
 ## GitHub's reports
 
-Which column counts where in `github_reports/` and in the answers of `serve`. In these reports, a feature
-row in which everything is zero is left out, the top level is the sum of the feature rows, and unknown
-figures count as 0. [github-tools.md](github-tools.md) has the other rules.
+Which column counts where in `github_reports/` and in the answers of `serve`. In these reports, a
+feature row in which everything is zero is left out, the top level is the sum of the feature rows,
+and unknown figures count as 0. [github-tools.md](github-tools.md) has the other rules.
 """
 
 
 _GITHUB_REASONS = """\
 - **Remote agents** are in the rows of the editor's agent. GitHub has no feature for its cloud
-  agent: it appears only in `used_copilot_cloud_agent`, in `…_active_copilot_cloud_agent_users` and in
-  adoption phases (looked up in November 2026). Under `others`, remote agents would be missing from the
-  share that tools call agentic, which they compute from these two rows. `used_agent` and
-  `monthly_active_agent_users` cover only the editor's agent, as with GitHub. The editor of
-  remote agents is `unknown`.
+  agent: it appears only in `used_copilot_cloud_agent`, in `…_active_copilot_cloud_agent_users` and
+  in adoption phases (looked up in November 2026). Under `others`, remote agents would be missing
+  from the share that tools call agentic, which they compute from these two rows. `used_agent` and
+  `monthly_active_agent_users` cover only the editor's agent, as with GitHub. The editor of remote
+  agents is `unknown`.
 - **The command line** also has a complete `totals_by_cli`, as with GitHub: `prompt_count` and
   `request_count` are its messages (a message is a prompt, and at least one request),
   `session_count` and tokens are 0 because they are unknown, the average is null, and there is no
@@ -122,9 +122,9 @@ def _github() -> str:
         for flag, features in FLAGS.items()
     ]
     bounds = [
-        f"- **{metric.title}** count as {other.title} if a source does not have them, since at least"
-        "\n  so many were suggested. With a 0, tools would show an acceptance rate of lines of 0 %"
-        "\n  beside accepted lines; this way it is 100 %, which is all that the source says."
+        f"- **{metric.title}** count as {other.title} if a source does not have them, since that"
+        "\n  many at least were suggested. With a 0, tools would show an acceptance rate of lines"
+        "\n  of 0 % beside accepted lines; this way it is 100 %, which is all that the source says."
         for metric, other in AT_LEAST.items()
     ]
     table = ["| CSV column | GitHub's reports |", "|---|---|", *rows]

@@ -85,7 +85,7 @@ class CostFigures(msgspec.Struct, frozen=True, gc=False):
         ),
     ] = None
     credits: Annotated[
-        Amount, CostMetric("Credits", CostKind.CREDITS, "Credits consumed, of contracts in credits")
+        Amount, CostMetric("Credits", CostKind.CREDITS, "Credits consumed, on contracts in credits")
     ] = None
 
     def __getitem__(self, metric: CostMetric) -> CostValue:

@@ -58,8 +58,8 @@ FORGETS = "forgets"  # a number that grows when somebody is removed
 _SOURCE = "Where the figures come from: a name of METRICS_SOURCE"
 _USER = "The user's address, or the name of a service account, as the source wrote it"
 _PERSON = (
-    "What is the same for all names of one person in all sources: spellings of the address, and all"
-    " addresses and ids that IDENTITY_FILE gave to one login when a run last wrote"
+    "One value for all names of a person in all sources: spellings of the address, and all"
+    " addresses and ids that IDENTITY_FILE gave to one login when a run last wrote to the store"
 )
 _EXTRA = "JSON: the fields that the catalogue does not know, flattened"
 _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
@@ -68,7 +68,9 @@ _FORGOTTEN_COSTS = "Rows of users who were removed since: the sums are without t
 _FETCHED_AT = "When the fetch began"
 _SERVICE = "Whether it is a service account; the dashboard has only people"
 _VERSION_NUMBER = "Counts the different answers that were ever stored for the day"
-_DETAIL = "`complete`, `unreconciled`: they do not add up to the users' figures; NULL: not fetched"
+_DETAIL = (
+    "`complete`; `unreconciled`, if they do not add up to the users' figures; NULL: not fetched"
+)
 
 
 def _day_key() -> tuple[Column[Any], ...]:
@@ -103,7 +105,7 @@ DAY_LEDGER = Table(
     Column("active_users", Integer, nullable=False, comment="Those of them with any activity"),
     *(Column(m.name, BigInteger, comment=f"Sum of all users: {m.definition}") for m in COUNTS),
     *(
-        Column(t.column, BigInteger, comment=f"As the source sums it: {t.definition}")
+        Column(t.column, BigInteger, comment=f"The source's own total: {t.definition}")
         for t in TOTALS
     ),
     Column("unreconciled", Text, comment=_UNRECONCILED),
@@ -114,7 +116,7 @@ DAY_LEDGER = Table(
     Column("credits_at", Moment, comment="When `credit_days` was stored"),
     Column("version", Integer, nullable=False, server_default="1", comment=_VERSION_NUMBER),
     Column("accepted_at", Moment, comment="Since when these figures are in force"),
-    Column("digest", Text, comment="Of the users' counts: equal where all of these are"),
+    Column("digest", Text, comment="Digest of the users' counts: equal if all counts are"),
     Column(
         "repeats",
         Integer,
@@ -134,7 +136,9 @@ EDITOR_LANGUAGE_DAY = Table(
     *_day_key(),
     _user_key(),
     Column("editor", _NAME, primary_key=True, comment="As the source spells it, such as `VSCode`"),
-    Column("language", _NAME, primary_key=True, comment="As the source spells it, `Python`"),
+    Column(
+        "language", _NAME, primary_key=True, comment="As the source spells it, such as `Python`"
+    ),
     *(Column(m.name, BigInteger, comment=m.definition) for m in DETAILED),
     sqlite_with_rowid=False,
 )
@@ -273,7 +277,7 @@ _COST_TYPES: dict[CostKind, Any] = {
     CostKind.MONEY: Amount,
     CostKind.CREDITS: Amount,
 }
-_PAYER = f"{_USER}; empty where the source names nobody"
+_PAYER = f"{_USER}; empty if the source names nobody"
 
 COST_DAY = Table(
     "cost_day",
@@ -283,7 +287,7 @@ COST_DAY = Table(
     Column("resource_type", _NAME, primary_key=True, comment="The source's word, such as `MODEL`"),
     Column("resource", _NAME, primary_key=True, comment="The source's name of the resource"),
     Column("account", Text, nullable=False, comment="`person`, `service_account`, `unattributed`"),
-    Column("currency", Text, nullable=False, comment="Of the amounts, as ISO 4217 has it"),
+    Column("currency", Text, nullable=False, comment="Currency of the amounts (ISO 4217)"),
     *(Column(m.name, _COST_TYPES[m.kind], comment=m.definition) for m in COST_METRICS),
     sqlite_with_rowid=False,
 )
@@ -292,7 +296,7 @@ COST_DAY = Table(
 def _cost_ledger_columns() -> tuple[Column[Any], ...]:
     return (
         Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
-        Column("currency", Text, nullable=False, comment="Of the amounts, as ISO 4217 has it"),
+        Column("currency", Text, nullable=False, comment="Currency of the amounts (ISO 4217)"),
         *(
             Column(m.name, _COST_TYPES[m.kind], comment=f"Sum of all rows: {m.definition}")
             for m in COST_METRICS
@@ -301,7 +305,7 @@ def _cost_ledger_columns() -> tuple[Column[Any], ...]:
             Column(
                 f"source_{m.name}",
                 _COST_TYPES[m.kind],
-                comment=f"As the source sums it: {m.definition}",
+                comment=f"The source's own total: {m.definition}",
             )
             for m in COST_METRICS
         ),
@@ -332,7 +336,7 @@ BUDGET = Table(
     Column("source", Text, primary_key=True, comment=_SOURCE),
     _user_key(),
     Column("kind", Text, primary_key=True, comment="`money` (in USD) or `credits`"),
-    Column("monthly_limit", Amount, nullable=False, comment="Of a calendar month in UTC"),
+    Column("monthly_limit", Amount, nullable=False, comment="Limit for a calendar month in UTC"),
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
@@ -344,7 +348,7 @@ SEAT = Table(
     _user_key(),
     Column("plan", Text, comment="The source's word for the plan or role"),
     Column("assigned_on", Date, comment="When the seat was assigned"),
-    Column("last_active", Moment, comment="Last activity, as the source says beside the seat"),
+    Column("last_active", Moment, comment="Last activity, according to the list of seats"),
     Column("ends_on", Date, comment="When the seat is going to end"),
     Column("first_fetched_at", Moment, nullable=False, comment="The first answer that had it"),
     Column("fetched_at", Moment, nullable=False, comment="The newest answer that had it"),
@@ -372,12 +376,12 @@ RUN = Table(
 NOTICE = Table(
     "notice",
     metadata,
-    Column("source", Text, primary_key=True, comment=f"{_SOURCE}; empty: of no single source"),
+    Column("source", Text, primary_key=True, comment=f"{_SOURCE}; empty: all of them"),
     Column("occasion", Text, primary_key=True, comment="Why, in one word"),
     Column("since", Moment, primary_key=True, comment="When it was first found"),
     Column("message", Text, nullable=False, comment="What was sent; it names no people"),
-    Column("notified_at", Moment, comment="When it was last sent; NULL: it could not be"),
-    Column("ended_at", Moment, comment="When it was found to be over; NULL: it is still so"),
+    Column("notified_at", Moment, comment="When it was last sent; NULL: it could not be sent"),
+    Column("ended_at", Moment, comment="When it was found to be over; NULL: it still lasts"),
     Column("details", Text, nullable=False, comment="JSON: such as the days and the exit code"),
 )
 

@@ -58,7 +58,8 @@ class AnalyticsSettings(CostSettings, RequestSettings):
         gt=0,
         le=60_000,
         allow_inf_nan=False,
-        description="Requests per minute that the API allows for costs, budgets and credits together",
+        description="Requests per minute that the API allows for costs, budgets and credits"
+        " together",
     )
     cost_burst: int = Field(
         10, ge=1, le=1000, description="Requests for these that the API allows in one burst"
