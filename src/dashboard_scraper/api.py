@@ -45,9 +45,9 @@ from dashboard_scraper.store import LedgerDay, Reader, store_at
 
 @contextlib.contextmanager
 def open_store(url: str) -> Iterator[StoredFigures]:
-    """Open a snapshot of a store for reading; `url` is written as for STORE_URL.
+    """Open a snapshot of a store for reading; `url` is written as in STORE_URL.
 
-    Raises UsageError where there is no store, and StoreFailed where it cannot be read.
+    Raises UsageError if there is no store, and StoreFailed if it cannot be read.
     """
     with store_at(url).reading() as reader:
         yield StoredFigures(reader)
@@ -57,8 +57,8 @@ class StoredFigures:
     """A store as it was when it was opened.
 
     Every method takes the first and the last day, both inclusive, and the source, which may be left
-    out where the store has only one (UsageError otherwise). Raises DaysMissing where a day is not
-    in the store: a sum without it would look complete.
+    out if the store has only one (UsageError otherwise). Raises DaysMissing if a day is not in the
+    store, since a sum without it would look complete.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -78,7 +78,7 @@ class StoredFigures:
 
     def doubts(self, start: date, end: date, source: str | None = None) -> list[Doubt]:
         """Why days are in doubt: not reconciled, suspicious, or with a held revision; and which
-        costs do not add up, also those of a billing period, which `costs` cannot show.
+        costs do not add up, including those of a billing period, which `costs` cannot show.
         """
         window = Window(start, end)
         rows = self._ledger(window, source)
@@ -87,7 +87,7 @@ class StoredFigures:
 
     def costs(self, start: date, end: date, source: str | None = None) -> Iterator[CostDay]:
         """The costs of each day, oldest first: a row for each user and resource, in exact decimals,
-        and the source's own figures. DaysMissing where the costs of a day were not fetched.
+        and the source's own figures. Raises DaysMissing if the costs of a day were not fetched.
         """
         window = Window(start, end)
         rows = self._reader.cost_ledger(source or self._only_source(), window)
@@ -104,7 +104,7 @@ class StoredFigures:
         self, start: date, end: date, enterprise_id: str, source: str | None = None
     ) -> Iterator[dict[str, Any]]:
         """A record for each user and day with activity, as in `copilot_metrics_YYYY-MM-DD.json`.
-        UsageError where the source does not have the figures that these need.
+        Raises UsageError if the source does not have the figures that the records need.
         """
         window = Window(start, end)
         rows = self._ledger(window, source)
@@ -126,9 +126,9 @@ class StoredFigures:
     def github_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """A record for each user and day with activity: of 28 days as in GitHub's `users-28-day`
-        report, of any other number as in its one-day reports. UsageError as for `copilot_records`.
-        Records that came from GitHub are as they came, ids included.
+        """A record for each user and day with activity: for 28 days as in GitHub's `users-28-day`
+        report, for any other number as in its one-day reports. Raises UsageError like
+        `copilot_records`. Records that came from GitHub are unchanged, including ids.
         """
         window = Window(start, end)
         name = self._ledger(window, source)[0].source

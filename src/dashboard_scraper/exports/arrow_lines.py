@@ -1,7 +1,7 @@
 """Records of both Copilot formats from Arrow batches, for programs that distribute the work.
 
-The batches have the columns of `user_days` in Parquet and Iceberg, a row for each person and day.
-The lines are made as those of the local files are, without a store or settings.
+The batches have the columns of `user_days` in Parquet and Iceberg, and a row for each person and
+day. The lines are the same as in the local files, but are made without a store or settings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LINES = pa.schema(
         pa.field("line", pa.string(), nullable=False),
     ]
 )
-"""What both functions return: a day's file has its lines in the order of `sort_key`."""
+"""What both functions return; sorted by `sort_key`, a day's lines are those of its file."""
 
 _NEEDED = ("day", "user_login", *(metric.name for metric in REQUIRED))
 _NUMBERS = frozenset([*COUNTS, ACTIVE_DAYS])
@@ -72,9 +72,10 @@ People = Mapping[str, Shown]
 def github_people(
     first_days: Iterable[tuple[str, date]], audience: Audience | None = None
 ) -> People:
-    """Names for `github_lines`, from each user's first day: who came first keeps a disputed id.
+    """Names for `github_lines`, from each user's first day: the user who came first keeps a disputed
+    id.
 
-    Without an audience as for a table that has the names that outputs show, such as pseudonyms.
+    Without an `audience`, the table must have the names that outputs show, such as pseudonyms.
     """
     audience = audience or Audience()
     names = [name for name, _ in sorted(first_days, key=lambda each: (each[1], each[0]))]
@@ -94,11 +95,12 @@ def copilot_people(
 
 
 def github_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.RecordBatch:
-    """A line of GitHub's reports on users for each row with activity. UsageError if the batch's
-    column `source` has one that does not know the figures that they need.
+    """A line of GitHub's reports on users for each row with activity. Raises UsageError if the
+    batch's column `source` names a source without the figures that the reports need.
 
-    A column `parts`, a list of structs of editor, language and their figures, splits a row by
-    editor and language; `credits_consumed` and `adoption_phase`, a number, add what they say.
+    The optional column `parts`, a list of structs of editor, language and their figures, splits a
+    row by editor and language; the optional numbers `credits_consumed` and `adoption_phase` are
+    added to the line.
     """
     _check_sources(batch, GITHUB_NEEDS)
     columns = [

@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 class Stamp(msgspec.Struct, frozen=True):
     """What all records of a file have in common besides the day.
 
-    `window`: the period of a file of several days, which GitHub's reports of one day lack.
+    `window` is the period of a file of several days; None for GitHub's one-day reports.
     """
 
     enterprise_id: str
