@@ -275,7 +275,7 @@ def test_message_is_sent_while_the_store_is_locked(
     with store_at(store_url).locked():
         results = [home.run(*BACKFILL) for _ in range(2)]
     assert [result.code for result in results] == [7, 7]
-    assert "what was sent could not be stored, and may be sent again" in results[0].err
+    assert "the sent message could not be recorded, and may be sent again" in results[0].err
     assert sink.subjects == ["dashboard-scraper: analytics: the run failed (exit code 7)"] * 2
     assert api.requests
 

@@ -610,11 +610,11 @@ def test_names_are_comma_separated_case_insensitive(text: str, tmp_path: Path) -
     ("value", "message"),
     [
         ("pilot:19", "'pilot' is not a source; write some of "),
-        ("analytics:19,analytics:20", "analytics is there twice"),
-        ("analytics", "has no price a month; write it as analytics:19"),
-        ("analytics:-1", "has no price a month"),
-        ("analytics:19 euros", "has no price a month"),
-        ("analytics:1e3", "has no price a month"),
+        ("analytics:19,analytics:20", "analytics appears twice"),
+        ("analytics", "has no monthly price; write it as analytics:19"),
+        ("analytics:-1", "has no monthly price"),
+        ("analytics:19 euros", "has no monthly price"),
+        ("analytics:1e3", "has no monthly price"),
     ],
 )
 def test_wrong_seat_price_is_refused(value: str, message: str, tmp_path: Path) -> None:

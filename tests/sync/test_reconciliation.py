@@ -284,7 +284,7 @@ def test_tolerance_is_percentage_of_tenant_figure(
         ("user_count=100", "has no percentage"),
         ("user_count=nan", "has no percentage"),
         ("user_count=-1", "has no percentage"),
-        ("user_count=1,user_count=2", "user_count is there twice"),
+        ("user_count=1,user_count=2", "user_count appears twice"),
     ],
 )
 def test_invalid_tolerance_is_refused(value: str, words: str, home: Home) -> None:

@@ -32,7 +32,7 @@ HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 SECRET = "s3cret-0f-the-collector"
 DAY = f"{yesterday() - timedelta(9)}"
 RUN = ("--daily", DAY, DAY)
-WARNING = "not all telemetry was accepted by the collector"
+WARNING = "the collector did not accept all telemetry"
 BOTH = frozenset(Signal)
 
 

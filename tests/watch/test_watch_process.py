@@ -90,7 +90,7 @@ def test_killed_process_goes_on_where_it_was(home: Home, sim: Simulator, forks: 
     again.kill(signal.SIGTERM)
     stopped = again.wait()
     assert (stopped.code, exit_codes(home)) == (0, [None, 0])
-    assert "stopped, while nothing ran" in stopped.err
+    assert "stopped; nothing was running" in stopped.err
     assert len(ledger(home)) == 28
     assert fetched_twice(sim, stored) == set()
     assert temporary_files(home) == []

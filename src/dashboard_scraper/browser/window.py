@@ -83,8 +83,8 @@ class Window:
             code = self._process.ended(_CLOSE_SECONDS)
             raise UsageError(
                 f"{program} ended (exit code {code}) before it showed a page"
-                f"{': ' * bool(words)}{words}; where the reason cannot be removed, --auth takes a"
-                " pasted cookie"
+                f"{': ' * bool(words)}{words}; if that cannot be fixed, paste the cookie with"
+                " --auth"
             ) from None
         except NoAnswer:
             raise SignInRequired(

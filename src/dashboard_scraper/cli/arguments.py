@@ -96,7 +96,7 @@ def _number(least: int, most: int) -> Callable[[str], int]:
 
 def _filled(text: str) -> str:
     if not text.strip():
-        raise UsageError("the value is empty, as of a variable that is not set")
+        raise UsageError("the value is empty; is a variable not set?")
     return text
 
 

@@ -21,8 +21,8 @@ def keep_alive(settings: Settings, now: datetime) -> None:
     info = info_of(settings.source)
     if info.session is None:
         raise UsageError(
-            f"{info.name} has no session to keep alive: its token or key does not expire for want"
-            " of use"
+            f"{info.name} has no session to keep alive: its token or key does not expire when it"
+            " is not used"
         )
     info.session.keep_alive(settings, now)
 

@@ -225,7 +225,7 @@ class Notified(AbstractContextManager["Notified"]):
                 asked = self.window
                 return facts.read(reader, base, newest, asked, settings.settle_days, run.started_at)
         except ScraperError as error:
-            logger.warning("what the store says is not part of any message: %s", error)
+            logger.warning("the store cannot be read, so messages lack its findings: %s", error)
             return base, []
 
 
@@ -257,7 +257,7 @@ def _remember(store: Store, notices: Sequence[Notice]) -> None:
             with store.locked(), store.opened():
                 store.put_notices(notices)
     except ScraperError as error:
-        logger.warning("what was sent could not be stored, and may be sent again: %s", error)
+        logger.warning("the sent message could not be recorded, and may be sent again: %s", error)
 
 
 def heartbeat_of(settings: Settings) -> Heartbeat | None:

@@ -171,4 +171,4 @@ def _read_or_warned() -> Iterator[None]:
     try:
         yield
     except ScraperError as error:
-        logger.warning("what the store says is not part of the telemetry: %s", error)
+        logger.warning("the store cannot be read, so the telemetry lacks its figures: %s", error)

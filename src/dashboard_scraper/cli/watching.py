@@ -111,7 +111,7 @@ class Nightly:
             with store.reading() as reader:
                 rows = reader.runs(_RUNS)
         except ScraperError as error:
-            logger.warning("what ran already cannot be read: %s", error)
+            logger.warning("earlier runs cannot be read from the store: %s", error)
             return None
         return [
             Attempt(row.source, row.started_at, row.ended_at, row.exit_code)
@@ -179,7 +179,7 @@ def watch(settings: Settings, time: Time | None = None, beside: Beside | None = 
         except (SystemExit, KeyboardInterrupt):
             if loop.is_running:
                 raise
-    logger.info("stopped, while nothing ran")
+    logger.info("stopped; nothing was running")
 
 
 def refuse_wrong(settings: Settings) -> None:

@@ -72,8 +72,7 @@ People = Mapping[str, Shown]
 def github_people(
     first_days: Iterable[tuple[str, date]], audience: Audience | None = None
 ) -> People:
-    """Names for `github_lines`, from each user's first day: the user who came first keeps a disputed
-    id.
+    """Names for `github_lines`, from each user's first day: who came first keeps a disputed id.
 
     Without an `audience`, the table must have the names that outputs show, such as pseudonyms.
     """

@@ -105,7 +105,7 @@ def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | 
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(count, context, _prepare, prepare)
     except (ImportError, NotImplementedError, OSError) as error:  # a system without semaphores
-        logger.info("no other process makes files: %s", error)
+        logger.info("this process writes all files alone: %s", error)
         return None
 
 
@@ -135,7 +135,7 @@ class _Days:
                 return flushed()
         # It failed, was killed or never begun, for want of memory or threads; or the disk is full.
         except (RuntimeError, OSError, OutputFailed) as error:
-            logger.warning("going on without another process that makes files: %s", error)
+            logger.warning("another process failed to write files; going on without it: %s", error)
             self._left.clear()
             self._flushed.clear()
         return ()

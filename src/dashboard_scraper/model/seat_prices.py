@@ -46,11 +46,11 @@ def read_seat_prices(text: object, sources: Collection[str]) -> object:
                 " copilot:19,cursor:40"
             )
         if name in prices:
-            raise ValueError(f"{name} is there twice; leave one out")
+            raise ValueError(f"{name} appears twice; remove one")
         found = _PRICE.fullmatch(price)
         if not found:
             raise ValueError(
-                f"{part!r} has no price a month; write it as {name}:19, {name}:19.50 or"
+                f"{part!r} has no monthly price; write it as {name}:19, {name}:19.50 or"
                 f" {name}:19 USD"
             )
         prices[name] = SeatPrice(Decimal(found[1]), found[2] or "")

@@ -53,7 +53,7 @@ def read_tolerance(text: object) -> object:
                 f" {', '.join(_NAMES)}, as total_messages=0.5,user_count=2"
             )
         if name in percents:
-            raise ValueError(f"{name} is there twice; leave one out")
+            raise ValueError(f"{name} appears twice; remove one")
         if not _PERCENT.fullmatch(percent) or not Decimal(percent):
             raise ValueError(
                 f"{part!r} has no percentage above 0 and below 100; write it as {name}=0.5"

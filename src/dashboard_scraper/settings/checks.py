@@ -47,8 +47,8 @@ def refuse_two_choices(settings: Settings, given: Collection[str], place: Path |
     if {"metrics_source", "sources"} <= set(given) and settings.covered != several:
         raise UsageError(
             f"wrong setting: METRICS_SOURCE={one} beside SOURCES={','.join(several)}: remove one of"
-            f" them, or write METRICS_SOURCE={ALL_SOURCES}, since the first would leave out what"
-            f" only the second names ({place})"
+            f" them, or write METRICS_SOURCE={ALL_SOURCES}, since METRICS_SOURCE would leave out"
+            f" the others in SOURCES ({place})"
         )
 
 

@@ -71,7 +71,7 @@ def parameters_of(url: URL, token: str) -> dict[str, Any]:
 def _checked(name: str, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if not isinstance(value, str):
         if name not in _SEVERAL:
-            raise UsageError(f"STORE_URL: the parameter {name} is there {len(value)} times")
+            raise UsageError(f"STORE_URL: the parameter {name} appears {len(value)} times")
         return value
     if name in _POOLER_WORDS:
         if not _POOLER_VALUE.fullmatch(value):

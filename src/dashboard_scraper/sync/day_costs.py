@@ -290,7 +290,7 @@ def _fill_budgets(store: Store, name: str, source: CostSource, now: datetime) ->
     if budgets is None and had_some:
         logger.warning(
             "the source does not offer budgets any more, perhaps not to these credentials; those"
-            " that it had are removed, since nobody knows whether they still hold"
+            " that it had are removed, since they may no longer apply"
         )
     if budgets is not None or had_some:
         store.put_budgets(name, budgets or [], now)

@@ -186,7 +186,7 @@ def _without_credits(stored: Iterable[LedgerDay]) -> list[ScraperError]:
                 " store has some of other days. If there are none to come, set FETCH_CREDITS=false"
             )
         ]
-    logger.info("credits are unavailable: the source does not offer that endpoint to us")
+    logger.info("credits are unavailable: the source does not offer that endpoint to this account")
     return []
 
 

@@ -271,8 +271,8 @@ class Sender:
         ]
         if failures:
             logger.warning(
-                "not all telemetry was accepted by the collector (%s); the run and its files are"
-                " as they are without it",
+                "the collector did not accept all telemetry (%s); the run and its files are not"
+                " affected",
                 "; ".join(failures),
             )
 

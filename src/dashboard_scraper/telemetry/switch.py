@@ -65,8 +65,8 @@ def _is_wanted(signal: Signal, libraries: Libraries) -> bool:
     )
     if exporter != _OTLP or protocol.strip().lower() != _HTTP:
         logger.warning(
-            "no %s are sent: they can be sent by OTLP over %s alone, which neither %s nor"
-            " OTEL_EXPORTER_OTLP_PROTOCOL needs to say",
+            "no %s are sent: only OTLP over %s is supported, and needs neither %s nor"
+            " OTEL_EXPORTER_OTLP_PROTOCOL",
             signal.value,
             _HTTP,
             name,

@@ -109,7 +109,7 @@ def test_odd_value_of_one_user_is_unknown(
         sim.add_fault(Fault(set_value(field, value, record=3), USERS))
         assert users_of(home) == without(users, which, field), name
         (warning,) = warnings(caplog)
-        assert warning.startswith(f"{field}: 1 value is out of the ordinary, such as "), name
+        assert warning.startswith(f"{field}: 1 value is implausible, such as "), name
         assert "@" not in warning
 
 
@@ -172,11 +172,11 @@ def test_odd_values_have_one_warning_per_field(
     sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "ada@example.com", record=0), USERS))
     last = WINDOW.end
     backfill(home, last - timedelta(2), last, datetime.now(UTC))
-    warned = [line for line in warnings(caplog) if "out of the ordinary" in line]
+    warned = [line for line in warnings(caplog) if "implausible, such as" in line]
     assert sorted(warned) == [
-        f"{FIELDS[RATE]}: {3 * len(users)} values are out of the ordinary, such as '250';"
+        f"{FIELDS[RATE]}: {3 * len(users)} values are implausible, such as '250';"
         " stored as unknown",
-        f"{FIELDS[LAST_SEEN]}: 3 values are out of the ordinary, such as a text with an address;"
+        f"{FIELDS[LAST_SEEN]}: 3 values are implausible, such as a text with an address;"
         " stored as unknown",
     ]
     assert len(stored_users(home)[last]) == len(users)

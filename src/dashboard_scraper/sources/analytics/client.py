@@ -366,7 +366,7 @@ def _check_length(window: Window) -> None:
     if len(window) > _DAYS_AT_ONCE:
         raise UsageError(
             f"the Analytics API sums at most {_DAYS_AT_ONCE} days, and {window} are more; ask for"
-            " fewer days (LOOKBACK_DAYS, where no dates are given), or for each by itself with"
+            " fewer days (LOOKBACK_DAYS, if no dates are given), or for each separately with"
             " --daily"
         )
 

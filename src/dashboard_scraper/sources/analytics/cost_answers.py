@@ -229,7 +229,7 @@ def cost_of(row: Row, names: Names) -> Cost:
     if unknown := row.group.keys() - _GROUP_KEYS:
         raise ContractBroken(
             f"{where}: {listed([shown_name(name) for name in sorted(unknown)])} is unknown, so"
-            " nobody knows what the row is of"
+            " it is unclear what the row is about"
         )
     user, account = _identity(where, row.group, names)
     kind, name = (_resource(where, field, row.group.get(field)) for field in _RESOURCE)

@@ -283,8 +283,8 @@ class CursorSource(SummedDays, RestSource):
         published = self.published(now)
         if window.start < published.start:
             raise UsageError(
-                f"Cursor is asked for the last two years, and for none of {window.start}, which may"
-                f" look empty because it is lost; begin with {published.start} or later"
+                f"{window.start} is more than two years ago: Cursor may have lost its figures, and"
+                f" answer that it was empty; begin with {published.start} or later"
             )
         if window.end > published.end:
             raise NotPublished(

@@ -59,7 +59,7 @@ class Oddities:
             found, self._odd = self._odd, {}
         for field, odd in found.items():
             logger.warning(
-                "%s: %d %s out of the ordinary, such as %s; stored as unknown",
+                "%s: %d %s implausible, such as %s; stored as unknown",
                 field,
                 odd.count,
                 "value is" if odd.count == 1 else "values are",

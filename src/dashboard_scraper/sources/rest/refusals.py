@@ -66,7 +66,7 @@ def refuse_stale(endpoint: str, response: Response, now: datetime) -> None:
     if age.isascii() and age.isdigit() and int(age) > (now - start_of_day(utc_day(now))).seconds:
         raise SourceUnavailable(
             f"{endpoint}: the answer is from a cache, and {int(age) // 3600} hours old: it may lack"
-            f" figures; have what is between here and {host_of(response.url)} not store answers"
+            f" figures; no proxy between here and {host_of(response.url)} may store answers"
         )
 
 
