@@ -84,16 +84,16 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
 _BY_CODE = {kind.exit_code: words for kind, words in FAILURES.items()}
 _BY_CODE |= {
     KILLED: (
-        "It did not say how it ended: it was killed, or its machine or the store went down.",
+        "It could not record how it ended: it was killed, or its machine or the store went down.",
         "Find out why: too little memory, or a restart of the machine. The days that it had stored"
         " stay, and the next run fetches the others.",
     ),
     TERMINATED: (
         "The last two runs were terminated by a signal before they had ended.",
-        "Find out what ends them, as a limit of time. The days that they had stored stay.",
+        "Find out what ends them, such as a time limit. The days that they had stored stay.",
     ),
 }
-_OTHER = ("It ended with an exit code that has no words here.", "Read the run's log.")
+_OTHER = ("It ended with an unknown exit code.", "Read the run's log.")
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -15,16 +15,16 @@ def configure(parser: Parser) -> None:
         "--source",
         choices=(ALL_SOURCES, *SOURCES),
         default=ANALYTICS,
-        help="simulated API to read (default: the Analytics API); all: those of every assistant,"
-        " and the page that compares them",
+        help="simulated API to read (default: the Analytics API); all: one for every assistant,"
+        " with the page that compares them",
     )
     parser.add_argument("--users", type=positive, default=200, help="number of people")
-    parser.add_argument("--seed", type=int, default=1, help="a number to vary the figures")
+    parser.add_argument("--seed", type=int, default=1, help="another number produces other figures")
     parser.add_argument(
         "--billing",
         choices=("dollars", "credits"),
         default="dollars",
-        help="what its contract is billed in (default: dollars)",
+        help="unit in which the simulated contract is billed (default: dollars)",
     )
 
 

@@ -32,17 +32,16 @@ def configure(parser: Parser) -> None:
         type=days,
         nargs="+",
         metavar="DAY",
-        help="the period to compare with: START END, or a month; by default the equally long one"
-        " right before",
+        help="the period to compare with: START END, or a month (default: the period of the same"
+        " length right before)",
     )
     parser.add_argument(
-        "--by", choices=KINDS, help="print this breakdown alone, and all of its lines"
+        "--by", choices=KINDS, help="print only this breakdown, with all of its lines"
     )
     parser.add_argument(
         "--metric",
         choices=[metric.name for metric in (BILLED, ESTIMATED, CREDITS)],
-        help="by default billed where anything was billed, else credits; estimated where neither is"
-        " known",
+        help="default: billed if anything was billed, else credits; estimated if neither is known",
     )
     parser.add_argument(
         "--forecast",
@@ -53,7 +52,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--incomplete",
         action="store_true",
-        help="where days have no costs, compare the others alone; exit with 6 then too",
+        help="leave out days without costs, and compare the others; still exit with 6",
     )
     add_source(parser)
     add_json(parser)

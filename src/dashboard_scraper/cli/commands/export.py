@@ -44,7 +44,8 @@ def configure(parser: Parser) -> None:
         "--expire",
         type=whole_number,
         metavar="DAYS",
-        help="for iceberg: remove older states of the tables, and files that only they need",
+        help="for iceberg: remove states of the tables older than DAYS, and files that only they"
+        " need",
     )
 
 

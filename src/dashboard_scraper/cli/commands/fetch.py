@@ -35,7 +35,7 @@ def add_options(parser: Parser) -> None:
         help="one CSV and one Copilot JSON for each of the last 28 completed days",
     )
     form.add_argument(
-        "--auth", action="store_true", help="try and save the session cookie of your browser"
+        "--auth", action="store_true", help="test and save the session cookie of your browser"
     )
     form.add_argument(
         "--daily",
@@ -49,9 +49,11 @@ def add_options(parser: Parser) -> None:
         "--offline", action="store_true", help="with these two: export stored days, fetch nothing"
     )
     add_source(parser, several=True)
-    parser.add_argument("--no-check", action="store_true", help="with --auth: save without trying")
+    parser.add_argument("--no-check", action="store_true", help="with --auth: save without testing")
     parser.add_argument(
-        "--browser", action="store_true", help="with --auth: sign in in a browser that it opens"
+        "--browser",
+        action="store_true",
+        help="with --auth: sign in through a browser that it opens",
     )
     parser.add_argument(
         "--headless", action="store_true", help="with --browser: renew the session without a window"

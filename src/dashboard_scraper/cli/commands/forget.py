@@ -14,7 +14,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "user",
         metavar="USER",
-        help="the address, login or id, as in the CSV's first column; where it is also somebody"
+        help="the address, login or id, as in the CSV's first column; if it is also somebody"
         " else's, add --source",
     )
     add_source(parser)

@@ -41,7 +41,7 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="also try the session, token or key; exit with 3 if it is not accepted",
+        help="also test the session, token or key; exit with 3 if it is not accepted",
     )
     parser.add_argument(
         "--verify",

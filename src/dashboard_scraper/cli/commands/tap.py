@@ -14,7 +14,7 @@ def configure(parser: Parser) -> None:
         "--config",
         type=path,
         metavar="FILE",
-        help='JSON object of settings, such as {"store_url": "..."}; "home" is as --home',
+        help='JSON object of settings, such as {"store_url": "..."}; "home" replaces --home',
     )
     catalog = parser.add_mutually_exclusive_group()
     catalog.add_argument(

@@ -31,7 +31,10 @@ def configure(parser: Parser) -> None:
         help="what to do (default: list)",
     )
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="the token: name the tool that uses it, no person"
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="name of the token: the tool that uses it, not a person",
     )
     parser.add_argument(
         "--scope",

@@ -21,10 +21,10 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--healthy",
         action="store_true",
-        help="run nothing: exit with 0 if watch is alive, by HEARTBEAT_FILE, and else with 8",
+        help="run nothing: exit with 0 if watch is alive, according to HEARTBEAT_FILE, else with 8",
     )
     parser.add_argument(
-        "--serve", action="store_true", help="also run `serve`, which takes the next three"
+        "--serve", action="store_true", help="also run `serve`, with the next three options"
     )
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=port, help="default: 8377; 0: any free port")
