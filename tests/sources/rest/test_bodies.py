@@ -46,6 +46,11 @@ def flipped(data: bytes) -> bytes:
     return data[:-5] + bytes((data[-5] ^ 1,)) + data[-4:]
 
 
+def two_lengths(answer: Answer, _request: Request) -> Answer:
+    """A second Content-Length contradicts the first."""
+    return answer.with_headers(("Content-Length", "5"))
+
+
 def shorter(by: int) -> Callable[[bytes], bytes]:
     return lambda data: data[:-by]
 
@@ -54,9 +59,10 @@ INCOMPLETE: dict[str, tuple[Effect, str]] = {
     "empty": (raw_body(b""), "empty"),
     "white space": (raw_body(b" \r\n"), "empty"),
     "empty, no length": (by_close(raw_body(b"")), "empty"),
-    "cut, by length": (cut_body("length"), ""),
-    "cut, by chunk": (cut_body("chunked"), ""),
-    "cut, no last chunk": (cut_body("last chunk"), ""),
+    "cut, by length": (cut_body("length"), ": the body was cut short;"),
+    "cut, by chunk": (cut_body("chunked"), ": the body was cut short;"),
+    "cut, no last chunk": (cut_body("last chunk"), ": the body was cut short;"),
+    "two lengths": (two_lengths, "Content-Length"),
     "cut, no length": (cut_body("close"), "cut short"),
     "cut, right length": (of_bytes(lambda body: body[: len(body) // 2]), "cut short"),
     "last byte lost, right length": (of_bytes(shorter(1)), "cut short"),

@@ -10,6 +10,7 @@ or the server's `Retry-After`, if that is longer; never more than MAX_WAIT.
 from __future__ import annotations
 
 import email.utils
+import http.client
 import random
 import re
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ from dashboard_scraper.sources.rest.bodies import Incomplete
 from dashboard_scraper.sources.rest.deadlines import MalformedHead, TooSlow
 
 MAX_WAIT = 60.0
-_WORDED = (TooSlow, MalformedHead, Incomplete)
+# InvalidHeader is only of Content-Lengths that differ, and says which.
+_WORDED = (TooSlow, MalformedHead, Incomplete, urllib3.exceptions.InvalidHeader)
 # What any number of more than nine digits counts as: far above MAX_WAIT.
 _LONGEST_RETRY_AFTER = 10**9
 
@@ -84,6 +86,8 @@ def root_cause(error: BaseException) -> str:
     """The innermost reason, without URLs: requests' own messages contain them, with any token."""
     inner: BaseException = error
     while not isinstance(inner, _WORDED):
+        if isinstance(inner, http.client.IncompleteRead):  # as by urllib3, also within a chunk
+            return "the body was cut short"
         links = (getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args)
         below = next((link for link in links if isinstance(link, BaseException)), None)
         if below is None:
