@@ -17,7 +17,7 @@ from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.pagination import has_next_link
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.sources.rest.urls import with_params
-from dashboard_scraper.sources.rest.wire_types import Count
+from dashboard_scraper.sources.rest.wire_types import Count, Text
 
 ENDPOINT = "billing/seats"
 _PAGE_SIZE = 100
@@ -38,7 +38,7 @@ class _Seat(msgspec.Struct):
     assignee: _Assignee | None
     last_activity_at: _Moment | msgspec.UnsetType | None = msgspec.UNSET
     pending_cancellation_date: date | None = None
-    plan_type: str | None = None
+    plan_type: Text | None = None
     organization: dict[str, Any] | None = None
     assigning_team: dict[str, Any] | None = None
 
