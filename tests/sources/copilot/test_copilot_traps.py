@@ -238,6 +238,7 @@ def test_odd_envelope_is_refused(home: Home, github: Simulator, effect: Effect, 
 
 
 ADDED = "loc_added_sum"
+PROMPTS = b"user_initiated_interaction_count"
 
 
 def renamed(records: Records) -> Records:
@@ -272,6 +273,16 @@ def renamed_in_feature(records: Records) -> Records:
         (
             of_bytes(lambda body: body.replace(b'"user_id"', b'"day":"2026-11-20","user_id"', 1)),
             "day",
+        ),
+        (
+            of_bytes(lambda body: body.replace(b'"user_id"', b'"%b":1,"user_id"' % PROMPTS, 1)),
+            f"'{PROMPTS.decode()}' is repeated",
+        ),
+        (
+            of_bytes(
+                lambda body: body.replace(b'"loc_added_sum":', b'"loc_added_sum":NaN,"x":', 1)
+            ),
+            ADDED,
         ),
         (of_bytes(lambda body: body.replace(b"}\n{", b"}{", 1) + body), USERS),
         (of_bytes(lambda body: b"[" + body + b"]"), USERS),
@@ -441,6 +452,7 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
         (set_value("created_at", "2025-10-10T09:00:00"), "created_at"),
         (set_value("assignee", {"id": 7}), "login"),
         (set_value("assignee", None), "no seat has an assignee"),
+        (set_value("plan_type", "business\0"), "plan_type"),
         (rename_key("last_activity_at", "last_used_at"), "last_activity_at; has it been renamed"),
     ],
 )

@@ -14,7 +14,7 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.simulator import Fault, Simulator, html, page, raw_body, redirect, status
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.sources.rest.shown import cleaned
+from dashboard_scraper.sources.rest.shown import cleaned, shown_name
 
 __all__ = ["each"]
 
@@ -151,3 +151,19 @@ def test_cleaned_text_is_visible_and_short() -> None:
     assert cleaned(" a\tb\x00c \u202e d ", 80) == "a b c d"
     assert cleaned("x" * 33, 80) == "…"
     assert cleaned("ab " * 40, 10) == "ab ab ab …"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metadata.monthly_active_copilot_cloud_agent_users",
+        "totalNoninteractiveCliAgentMessagesInTimePeriod",
+    ],
+)
+def test_long_name_of_a_field_is_shown(name: str) -> None:
+    assert shown_name(name) == name
+
+
+def test_what_is_too_long_for_a_name_is_not_shown() -> None:
+    assert shown_name(f"metadata.{'x1' * 17}") == "metadata.…"
+    assert len(shown_name("k" * 100_000)) == 60

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
+from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding, with_spelled_numbers
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
@@ -178,7 +178,7 @@ class RecordReader(Generic[AnyRecord]):
         that is missing or wrong.
         """
         with decoding(where):
-            record = self._decoder.decode(text)
+            record = self._record(text)
             raw = _RAW.decode(text)
         _refuse_repeated(where, text)
         if record.day not in days:
@@ -188,6 +188,14 @@ class RecordReader(Generic[AnyRecord]):
         if others := raw.keys() - self._known:
             self._judge(where, {name: raw[name] for name in sorted(others)}, record.day)
         return record, msgspec.json.encode(raw).decode()
+
+    def _record(self, text: bytes | bytearray) -> AnyRecord:
+        try:
+            return self._decoder.decode(text)
+        except UNDECODABLE:
+            # Of a bare NaN, the first error has the place alone; this one has the field.
+            self._decoder.decode(with_spelled_numbers(bytes(text)))
+            raise
 
     def _judge(self, where: str, others: dict[str, msgspec.Raw], day: date) -> None:
         """An unknown field may say that the record is not what it seems."""

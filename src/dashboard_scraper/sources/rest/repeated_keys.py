@@ -12,7 +12,7 @@ import json
 from collections import Counter
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.sources.rest.shown import shown_value
+from dashboard_scraper.sources.rest.shown import shown_name
 
 
 class _RepeatedKey(Exception):
@@ -37,7 +37,7 @@ def refuse_repeated_keys(where: str, text: bytes | bytearray) -> None:
         _KEYS_ALONE.decode(text.decode(errors="replace"))
     except _RepeatedKey as error:
         raise ContractBroken(
-            f"{where}: the key {shown_value(error.args[0])} is repeated in an object"
+            f"{where}: the key '{shown_name(error.args[0])}' is repeated in an object"
         ) from None
     except (ValueError, RecursionError) as error:
         raise ContractBroken(f"{where}: {error}") from error
