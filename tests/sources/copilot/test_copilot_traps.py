@@ -357,9 +357,10 @@ def test_unknown_field_stays_in_the_record(
     assert caplog.text.count("used_telepathy") == 1
 
 
-def test_page_in_place_of_a_file_is_named(home: Home, github: Simulator) -> None:
-    fault(github, FILE, page("Web filter"))
-    refused(home, SourceUnavailable, "Web filter")
+@pytest.mark.parametrize("file", [FILE, OWN_FILE])
+def test_page_in_place_of_a_file_is_named(home: Home, github: Simulator, file: str) -> None:
+    fault(github, file, page("Web filter"))
+    refused(home, SourceUnavailable, "(HTTP 200 from localhost, a page titled 'Web filter');")
 
 
 def test_redirected_file_is_not_followed(home: Home, github: Simulator) -> None:

@@ -15,7 +15,7 @@ from dashboard_scraper.errors import ContractBroken, SourceUnavailable
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.sources.rest.bodies import Incomplete
 from dashboard_scraper.sources.rest.http import Consume, Http, Pieces, Response
-from dashboard_scraper.sources.rest.pages import page_in
+from dashboard_scraper.sources.rest.pages import Page, page_in
 from dashboard_scraper.sources.rest.statuses import Meaning
 from dashboard_scraper.sources.rest.urls import host_of
 
@@ -92,10 +92,7 @@ class Downloads:
             raise LinkExpired(f"{endpoint}: {response.shown}: the link to the report has expired")
         page = response.page
         if page is not None and response.meaning is not Meaning.REDIRECT:
-            raise SourceUnavailable(
-                f"{endpoint}: a page came in place of the report ({response.shown}); have the"
-                f" network let this machine through to {host_of(response.url)}"
-            )
+            raise _page_came(endpoint, response, page)
         raise ContractBroken(f"{endpoint}: the report was not sent ({response.shown})")
 
 
@@ -128,7 +125,12 @@ def _refuse_page(endpoint: str, response: Response, beginning: bytes | bytearray
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     page = page_in(content_type, response.headers, beginning)
     if page is not None:
-        raise SourceUnavailable(
-            f"{endpoint}: a page came in place of the report ({response.shown}, {page}); have the"
-            f" network let this machine through to {host_of(response.url)}"
-        )
+        raise _page_came(endpoint, response, page)
+
+
+def _page_came(endpoint: str, response: Response, page: Page) -> SourceUnavailable:
+    host = host_of(response.url)
+    return SourceUnavailable(
+        f"{endpoint}: a page came in place of the report (HTTP {response.status} from {host},"
+        f" {page}); have the network let this machine through to {host}"
+    )
