@@ -194,6 +194,18 @@ def test_broken_users_cost_one_day(
     assert USERS in manifest(left_by(home))[f"{DAY}"]["reason"]
 
 
+@pytest.mark.slow
+def test_refused_cursor_costs_one_day(home: Home, spring: Simulator, undisturbed: Left) -> None:
+    """The source sent it itself: no setting is wrong, and the other days are not affected."""
+    following = {"has_more": True, "next_cursor": "expired"}
+    spring.add_fault(Fault(add_beside("pagination", value=following), USERS, DAY))
+    error = failure(lambda: fetch(home, SOUND, DAY))
+    assert type(error) is DaysMissing
+    assert_only_the_sound_day(left_by(home), undisturbed)
+    reason = manifest(left_by(home))[f"{DAY}"]["reason"]
+    assert f"{USERS}: the cursor of a page was refused" in reason
+
+
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("endpoint", [USAGE, DAU])
 def test_broken_totals_are_refused(home: Home, spring: Simulator, name: str, endpoint: str) -> None:

@@ -249,6 +249,16 @@ def test_refusal_says_what_to_do(
         source.fetch_day(DAY)
 
 
+def test_refused_cursor_is_not_taken_for_a_wrong_setting(home: Home, claude: Simulator) -> None:
+    claude.add_fault(Fault(add_beside("has_more", value=True), ENDPOINT))
+    claude.add_fault(Fault(add_beside("next_page", value="expired"), ENDPOINT))
+    with (
+        opened(home) as source,
+        pytest.raises(ContractBroken, match="cursor of a page was refused"),
+    ):
+        source.fetch_day(DAY)
+
+
 def test_key_that_the_server_repeats_is_not_shown(home: Home, claude: Simulator) -> None:
     claude.add_fault(Fault(status(403, message=f"no {home.settings[KEY]}"), ENDPOINT))
     with opened(home) as source, pytest.raises(SignInRequired, match="no REDACTED") as caught:

@@ -178,7 +178,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
                 paginator.after(first, following)
                 break
             paginator.after(first, following)
-            url = with_params(first, {"page": page.next_page})
+            url = with_params(first, {ACCESS.cursor: page.next_page})
         envelope.check(len(found))
         return found
 

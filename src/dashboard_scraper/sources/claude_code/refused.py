@@ -20,6 +20,7 @@ ACCESS = Access(
     base_setting="CLAUDE_CODE_API_BASE_URL",
     has_sign_in_page=False,
     bad_request_is_ours=True,
+    cursor="page",
 )
 _MESSAGE_LENGTH = 300
 

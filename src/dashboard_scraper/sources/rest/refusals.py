@@ -17,7 +17,14 @@ from dashboard_scraper.model.dates import start_of_day, utc_day
 from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.pages import looks_like_filter
 from dashboard_scraper.sources.rest.statuses import Meaning
-from dashboard_scraper.sources.rest.urls import absolute, host_of, origin_of, path_of, redact
+from dashboard_scraper.sources.rest.urls import (
+    absolute,
+    has_param,
+    host_of,
+    origin_of,
+    path_of,
+    redact,
+)
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -37,6 +44,8 @@ class Access(msgspec.Struct, frozen=True):
     """Whether the source answers an expired session with a sign-in page, or a redirect to one."""
     bad_request_is_ours: bool = False
     """Whether its documentation says that 400 explains what is wrong with the request."""
+    cursor: str = "cursor"
+    """The query parameter in which the source gets the cursor of a page back."""
 
 
 def refuse_page(endpoint: str, response: Response, access: Access) -> None:
@@ -95,6 +104,11 @@ def refusal(endpoint: str, response: Response, access: Access, message: str = ""
     location = response.headers.get("Location")
     if meaning is Meaning.REDIRECT and location:
         return _sent_elsewhere(endpoint, response, access, absolute(response.url, location))
+    if response.status == 400 and has_param(response.url, access.cursor):
+        return ContractBroken(  # no setting is wrong, and other days can still be fetched
+            f"{endpoint}: the cursor of a page was refused, which the source had sent itself"
+            f" (HTTP 400){message}; run it again"
+        )
     if response.status == 400 and access.bad_request_is_ours:
         return UsageError(f"{where} was refused (HTTP 400){message}")
     page = f", {response.page}" if response.page else ""

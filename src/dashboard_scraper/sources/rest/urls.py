@@ -28,6 +28,11 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
 
 
+def has_param(url: str, name: str) -> bool:
+    """Whether the query of the URL has the parameter."""
+    return any(pair.partition("=")[0] == name for pair in (_parsed(url).query or "").split("&"))
+
+
 def absolute(base: str, reference: str) -> str:
     """The URL that `reference` means on a page at `base`; a malformed one is returned unchanged."""
     try:
