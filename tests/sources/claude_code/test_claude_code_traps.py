@@ -237,7 +237,7 @@ def test_new_fields_of_a_single_record_are_stored(home: Home, claude: Simulator)
     [
         (401, SignInRequired, r"^the key was refused \(HTTP 401\); create an Admin key"),
         (403, SignInRequired, r"it takes an Admin key \(HTTP 403\): no; as an administrator"),
-        (400, UsageError, r"was refused \(HTTP 400\): no"),
+        (400, UsageError, rf"starting_at={DAY}&limit=\d+ was refused \(HTTP 400\): no"),
         (404, ContractBroken, "check CLAUDE_CODE_API_BASE_URL"),
     ],
 )

@@ -17,6 +17,8 @@ _HARMLESS = {
     "end_date",
     "date",
     "day",
+    "starting_at",
+    "limit",
     "page_size",
     "per_page",
     "page",
