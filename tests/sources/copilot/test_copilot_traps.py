@@ -275,6 +275,10 @@ def renamed_in_feature(records: Records) -> Records:
             "day",
         ),
         (
+            of_bytes(lambda body: body.replace(b'{"feature"', b'{"novel":1e400,"feature"', 1)),
+            "totals_by_feature: Number out of range",
+        ),
+        (
             of_bytes(lambda body: body.replace(b'"user_id"', b'"%b":1,"user_id"' % PROMPTS, 1)),
             f"'{PROMPTS.decode()}' is repeated",
         ),
@@ -355,6 +359,21 @@ def test_unknown_field_stays_in_the_record(
     kept = [user for user in usage.users if '"thoughts":1.5' in (user.record or "")]
     assert len(kept) == 2  # one in each part
     assert caplog.text.count("used_telepathy") == 1
+
+
+@pytest.mark.parametrize("file", [FILE, OWN_FILE])
+def test_unknown_field_that_no_reader_could_read_is_left_out(
+    home: Home, github: Simulator, caplog: pytest.LogCaptureFixture, file: str
+) -> None:
+    """A number out of range is JSON by its grammar, but few decoders accept one."""
+    huge = of_bytes(lambda body: body.replace(b'"day"', b'"novel":1e400,"day"', 1))
+    fault(github, file, huge)
+    usage = fetched(home)
+    assert seen(github, usage)
+    assert "left out: novel" in caplog.text
+    assert not any(
+        "1e400" in (text or "") for text in (usage.record, *(user.record for user in usage.users))
+    )
 
 
 @pytest.mark.parametrize("file", [FILE, OWN_FILE])

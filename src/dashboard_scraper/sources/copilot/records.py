@@ -164,7 +164,7 @@ _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class RecordReader(Generic[AnyRecord]):
     """Reads records of one type from one report; `unknown` notes the fields that it does not know.
 
-    Such fields stay in the record's text, so nothing of them is lost.
+    Such fields stay in the record's text, so nothing of them is lost that can be read.
     """
 
     def __init__(self, kind: type[AnyRecord], endpoint: str, unknown: UnknownFields) -> None:
@@ -180,13 +180,16 @@ class RecordReader(Generic[AnyRecord]):
         with decoding(where):
             record = self._record(text)
             raw = _RAW.decode(text)
-        _refuse_repeated(where, text)
+        self._refuse_repeated(where, text, raw)
         if record.day not in days:
             raise ContractBroken(f"{where}: day is {record.day}, but {days} was requested")
         for name in REPORT_DAYS:
             raw.pop(name, None)
         if others := raw.keys() - self._known:
-            self._judge(where, {name: raw[name] for name in sorted(others)}, record.day)
+            for name in self._judge(
+                where, {name: raw[name] for name in sorted(others)}, record.day
+            ):
+                del raw[name]
         return record, msgspec.json.encode(raw).decode()
 
     def _record(self, text: bytes | bytearray) -> AnyRecord:
@@ -197,19 +200,38 @@ class RecordReader(Generic[AnyRecord]):
             self._decoder.decode(with_spelled_numbers(bytes(text)))
             raise
 
-    def _judge(self, where: str, others: dict[str, msgspec.Raw], day: date) -> None:
-        """An unknown field may say that the record is not what it seems."""
+    def _judge(self, where: str, others: dict[str, msgspec.Raw], day: date) -> list[str]:
+        """An unknown field may say that the record is not what it seems. Returns those that cannot
+        be read: whoever reads the stored record could not either.
+        """
         values: dict[str, object] = {}
+        unreadable = []
         for name, text in others.items():
             try:
                 values[name] = msgspec.json.decode(text)
             except UNDECODABLE:
-                self._unknown.note(Fate.UNREADABLE, [name])
+                unreadable.append(name)
         refuse_other_days(where, values, Window(day, day))
         self._unknown.note(Fate.IN_RECORD, values)
+        self._unknown.note(Fate.UNREADABLE, unreadable)
+        return unreadable
 
+    def _refuse_repeated(
+        self, where: str, text: bytes | bytearray, raw: dict[str, msgspec.Raw]
+    ) -> None:
+        """Every key is only checked where the text has more commas than its values, or where these
+        are not known: a number of an unknown field may be out of range.
+        """
+        try:
+            commas = msgspec.json.encode(msgspec.json.decode(text)).count(b",")
+        except UNDECODABLE:
+            self._refuse_unreadable(where, raw)
+            commas = -1
+        if commas != text.count(b","):
+            refuse_repeated_keys(where, text)
 
-def _refuse_repeated(where: str, text: bytes | bytearray) -> None:
-    """Every key is only checked where the text has more commas than its values."""
-    if msgspec.json.encode(msgspec.json.decode(text)).count(b",") != text.count(b","):
-        refuse_repeated_keys(where, text)
+    def _refuse_unreadable(self, where: str, raw: dict[str, msgspec.Raw]) -> None:
+        """An unknown field can be left out, but not the known one that it may be within."""
+        for name in sorted(raw.keys() & self._known):
+            with decoding(f"{where}: {name}"):
+                msgspec.json.decode(raw[name])
