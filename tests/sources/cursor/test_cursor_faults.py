@@ -152,6 +152,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "events: tokens negative": (EVENTS, set_value("inputTokens", -1), "inputTokens"),
     "events: tokens missing": (EVENTS, remove_field(TOKENS), "tokenUsage is missing"),
     "events: tokens renamed": (EVENTS, rename_key("outputTokens", "output"), "outputTokens"),
+    "events: address renamed": (EVENTS, rename_key("userEmail", "mail"), "userEmail"),
     "events: charge renamed": (EVENTS, rename_key("chargedCents", "cents"), "chargedCents"),
     "events: charge a word": (EVENTS, set_value("chargedCents", "free", 0), "chargedCents"),
     "events: currency": (EVENTS, add_field("currency", "EUR", 0), "none but USD"),

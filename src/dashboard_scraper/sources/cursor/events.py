@@ -152,6 +152,11 @@ class EventReading(msgspec.Struct, frozen=True):
             with decoding(where):
                 records = _RAW_EVENTS.decode(raw)
             found = [self._tolerated(f"{where}[{n}]", each) for n, each in enumerate(records)]
+            if not any(event.userEmail for event in found) and any(map(_has_address, records)):
+                raise ContractBroken(
+                    f"{where}: no event has a value for userEmail, but there are addresses in"
+                    " unknown fields; has it been renamed?"
+                ) from None
             keys = sum(len(each) + _inner_keys(each) for each in records)
         else:
             keys = sum(map(_keys_of, found))
@@ -221,6 +226,11 @@ class EventReading(msgspec.Struct, frozen=True):
             # One that is named like an address must not become a person.
             return f"service account {name}" if "@" in name else name, Account.SERVICE_ACCOUNT
         return "", Account.UNATTRIBUTED
+
+
+def _has_address(record: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether an unknown field has an address, as that of the person would be."""
+    return any(b"@" in bytes(raw) for name, raw in record.items() if name not in _EVENT_FIELDS)
 
 
 def _keys_of(event: _Event) -> int:
