@@ -35,7 +35,9 @@ _TYPES: tuple[tuple[type, pa.DataType], ...] = (
 
 
 class ArrowTable(msgspec.Struct, frozen=True, dict=True):
-    """Rows of days: the columns of one of the store's tables, and `more` with their meanings."""
+    """Rows of days: the columns of one of the store's tables, and `more` columns with their
+    meanings.
+    """
 
     name: str
     of: Table
@@ -65,7 +67,7 @@ def _with_person(table: Table, *more: tuple[pa.Field, str], nullable: bool = Fal
 
 
 def _doubts() -> Iterator[tuple[pa.Field, str]]:
-    """Null, or the reason in words: so that a query can leave out days in doubt."""
+    """Null, or the reason in words, so that a query can leave out days in doubt."""
     for kind in DoubtKind:
         yield pa.field(kind.word, pa.string()), f"Null, or why {kind.meaning}"
 
@@ -79,7 +81,7 @@ COST_DAYS = _with_person(
         pa.field(DoubtKind.UNRECONCILED.word, pa.string()),
         "Null, or where the day's rows and the source's own figures differ",
     ),
-    nullable=True,  # what is nobody's has no person
+    nullable=True,  # rows that belong to nobody have no person
 )
 DAILY_TOTALS = ArrowTable("daily_totals", DAY_LEDGER)
 COST_TOTALS = ArrowTable("cost_totals", COST_LEDGER)

@@ -1,7 +1,7 @@
 """The store as of an earlier moment: a copy of the versions that were in force then.
 
-The copy is a complete SQLite store, so that every query works on it too. It is in SQLite's kind of
-temporary file: in memory first, on the disk when it grows, never visible to another program.
+The copy is a complete SQLite store, so that every query works on it too. It is a temporary database
+of SQLite: first in memory, on disk when it grows, and never visible to another program.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
 
 @contextlib.contextmanager
 def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
-    """A store with the versions that were in force at the moment, and their marks of that time."""
+    """A store with the versions that were in force at the moment, and the marks they had then."""
     # The empty name is SQLite's temporary database; ":memory:" would never spill to the disk.
     with connect(lambda: sqlite3.connect(""), lambda _: None) as copy, copy.begin():
         create(copy)
@@ -60,14 +60,14 @@ def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
             _copy_day(store, copy, row, moment)
         copy_costs(store, copy, moment, load)
         _copy_seats(store, copy, moment)
-        # As of now: files that were made before somebody was removed are not to be taken again.
+        # This note as of now: files made before somebody was removed must not be reused.
         for note in store.execute(select(INFO).where(INFO.c.name == FORGETS)).mappings().all():
             copy.execute(insertion(INFO), {**note})
         yield copy
 
 
 def _copy_seats(store: Connection, copy: Connection, moment: datetime) -> None:
-    """Seats that an answer had by then; whether they were current is known of the newest alone."""
+    """Copy the seats reported by then; only the newest answer says which are current."""
     for seat in store.execute(select(SEAT)).mappings().all():
         if seat["first_fetched_at"] <= moment:
             seen = min(seat["fetched_at"], moment)
@@ -75,7 +75,7 @@ def _copy_seats(store: Connection, copy: Connection, moment: datetime) -> None:
 
 
 def _in_force(store: Connection, moment: datetime) -> list[RowMapping]:
-    """Of each day, the ledger's row of the version that was the last to be accepted by then."""
+    """For each day, the ledger's row of the last version that had been accepted by then."""
     found: dict[tuple[str, date], RowMapping] = {}
     for table in (DAY_LEDGER, DAY_VERSION):
         # Not in SQL: SQLite stores moments as text, and `12:00:00.5Z` sorts before `12:00:00Z`.
@@ -83,7 +83,7 @@ def _in_force(store: Connection, moment: datetime) -> list[RowMapping]:
             key = (row["source"], row["day"])
             if row["accepted_at"] is None or row["accepted_at"] > moment:
                 continue
-            # One that came by a clock that was ahead was over before it came.
+            # A clock that was ahead can make a version end before it begins.
             if table is DAY_VERSION and row["state_since"] <= moment:
                 continue
             if key not in found or _order(found[key]) < _order(row):
@@ -101,8 +101,8 @@ def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: date
     ledger |= _marks(rows, moment)
     ledger["fetched_at"] = _fetched_at(rows, row, moment)
     users = rows.version(USER_DAY, row["version"])
-    # The sums of an archived version are not recomputed when a user with an unknown figure is
-    # forgotten: they may be known by now.
+    # When a user with an unknown figure is forgotten, the sums of archived versions are not
+    # recomputed, although they may be known without that user.
     if row["forgotten"]:
         left = [user_usage((*k, *v)) for k, v in users.items()]
         ledger |= sum_columns(usage_sums(row["source"], left))

@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 class View(msgspec.Struct, frozen=True):
     """A consistent snapshot of the store.
 
-    `confirm` is called after each query, once all its rows are read: it raises StoreFailed where
-    they may not belong to the snapshot.
+    `confirm` is called after each query, once all its rows are read. It raises StoreFailed if they
+    may not belong to the snapshot.
     """
 
     connection: Connection
@@ -33,21 +33,21 @@ class Backend(Protocol):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """The exceptions of its driver and of SQLAlchemy."""
+        """The exceptions that its driver and SQLAlchemy raise."""
         ...
 
     @property
     def has_versions(self) -> bool:
-        """Whether it has the versions of days that are not in force."""
+        """Whether it stores versions of days that are not in force."""
         ...
 
     @property
     def shown(self) -> str:
-        """The place for logs and messages: without a password."""
+        """The place without a password, for logs and messages."""
         ...
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the store's lock, so that no other run writes; LockHeld where another run has it."""
+        """Hold the store's lock, so that no other run writes; LockHeld if another run has it."""
         ...
 
     def check_lock(self) -> None:
@@ -69,7 +69,7 @@ class Backend(Protocol):
     def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Run the work in one transaction, and commit it.
 
-        Where the connection is lost, the work may run again; where the lock is lost, LockLost.
+        If the connection is lost, the work may run again. Raises LockLost if the lock is lost.
         """
         ...
 
@@ -83,7 +83,9 @@ class Backend(Protocol):
 
     @property
     def watch(self) -> Watch:
-        """What notices commits to the store; nothing is opened before it is asked."""
+        """What notices commits to the store; it opens a connection only when its state is asked
+        for.
+        """
         ...
 
     def may_change(self, connection: Connection) -> bool:
@@ -95,7 +97,7 @@ class Backend(Protocol):
         ...
 
     def explain(self, error: Exception) -> str | None:
-        """Advice about an error of the driver, where its own message does not say enough."""
+        """Advice about an error of the driver, if the driver's message does not say enough."""
         ...
 
     def scrub(self) -> None:
@@ -104,6 +106,6 @@ class Backend(Protocol):
 
 
 def first_line_of(error: Exception) -> str:
-    """The first line of a driver's message: in the others, a server may repeat data."""
+    """The first line of a driver's message: in the other lines, a server may repeat data."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

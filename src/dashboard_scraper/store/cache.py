@@ -1,4 +1,4 @@
-"""Values computed from a store, each once until something is written there."""
+"""Values computed from a store, each only once until something is written there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class _Slot:
-    """A value, or the room for one; whoever holds the lock computes it."""
+    """A value, or a place for one; the thread that holds the lock computes it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -46,7 +46,7 @@ class CachedView:
         self._values = values
 
     def get(self, key: Hashable, compute: Callable[[CachedView], T]) -> T:
-        """The value of the key in this state. `compute` may get other keys, but not in a circle."""
+        """The value of the key in this state. `compute` may get other keys, but not in a cycle."""
         slot = self._values.slot(key)
         with slot.lock:
             if not slot.is_filled:
@@ -60,7 +60,7 @@ class StoreCache:
 
     If several threads ask for a value at once, one computes it and the others wait for it. Raises
     what the store raises, DaysMissing if there is no store yet, and StoreFailed if there was one
-    before: a disk that is not mounted does not mean that nothing was ever fetched.
+    before: it may be on a disk that is not mounted now.
     """
 
     def __init__(self, store: Store) -> None:

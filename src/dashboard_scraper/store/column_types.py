@@ -1,4 +1,4 @@
-"""The types of columns that databases do not have alike: moments, and exact amounts."""
+"""Types of columns that differ between databases: moments, and exact amounts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Seen(Moment):
-    """When a user was first or last seen; None where that is before EARLIEST.
+    """When a user was first or last seen; None if that is before EARLIEST.
 
-    Such a timestamp is the zero of some clock. It is no longer stored, but older versions did.
+    Such a timestamp is the zero of some clock. It is no longer stored, but older versions stored
+    it.
     """
 
     cache_ok = True
@@ -54,8 +55,8 @@ _EARLIEST = EARLIEST.date().isoformat()  # a longer text that begins with it sor
 
 
 def days_seen(values: Sequence[Any]) -> list[str | None]:
-    """The UTC days, as texts, of what a driver returns for a column of `Seen`; None for what reads
-    as None.
+    """The UTC days, as texts, of the values that a driver returns for a column of `Seen`; None for
+    values that read as None.
     """
     texts = values
     if isinstance(next(filter(None, values), None), datetime):  # SQLite has texts, in UTC already

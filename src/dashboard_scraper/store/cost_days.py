@@ -1,8 +1,8 @@
 """The costs of a day in the store: the version in force in full, earlier ones as differences.
 
-Each superseded version is stored as the rows by which it differs from the next one, so the store
-grows with what was revised. Costs are never held for a decision: bills are corrected for weeks, and
-what was in force before stays in the store.
+Each superseded version is stored as the rows that differ from the next version, so the store grows
+only with what was revised. Costs are never held for a decision: bills are corrected for weeks, and
+the earlier versions stay in the store.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ from dashboard_scraper.store.versions import Content, Delta, applied, difference
 _CURRENCY = (
     of_source(COST_DAY, select(COST_DAY.c.currency)).order_by(COST_DAY.c.day.desc()).limit(1)
 )
-"""That of the newest day with costs."""
+"""The currency of the newest day with costs."""
 _LABELLING = update(COST_LEDGER).where(COST_LEDGER.c.source == bindparam("of_source"))
 _KEYS = 3  # columns of the key after source and day
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -98,9 +98,9 @@ class StoredCosts:
         new = {key: row for key, row in content.items() if key[0] not in without}
         row = cost_ledger_row(self._prefix[0], costs, fetched_at)
         usual = self._usual_currency()
-        if not content:  # a source that names the currency in its rows did not say it
+        if not content:  # a source that names the currency in its rows did not name it
             row["currency"] = usual or row["currency"]
-        elif usual is None:  # nor did it for the days without costs before this one
+        elif usual is None:  # nor did it for earlier days without costs
             values = {"of_source": self._prefix[0], "currency": row["currency"]}
             self._connection.execute(_LABELLING, values)
         if lost := len(content) - len(new):
@@ -112,7 +112,7 @@ class StoredCosts:
             self._connection.execute(insertion(COST_LEDGER), row)
             return Stored.FIRST, None
         before, old = cost_ledger_day(current), self.rows()
-        if not content and not old:  # another label of nothing is no revision
+        if not content and not old:  # another currency of no costs is no revision
             current = {**current, "currency": row["currency"]}
         if new == old and is_equal(row, current) and before.forgotten == lost:
             self._update_ledger(fetched_at=fetched_at, currency=row["currency"])
@@ -146,7 +146,7 @@ class StoredCosts:
             yield content
 
     def remove(self, names: Iterable[str]) -> int:
-        """Remove users' rows from all versions, and from the sums; returns how many they were."""
+        """Remove users' rows from all versions, and from the sums; returns the number of rows."""
         current = self._in_force()
         if current is None:
             return 0
@@ -177,7 +177,7 @@ class StoredCosts:
         names = {key[0] for key in content if key[0]}
         persons.add(self._connection, self._prefix[0], names, People())
         self._write(COST_DAY, content)
-        # When it was fetched last may be after the moment; when it was fetched first is not.
+        # The last fetch may be after the moment; the first is not.
         seen = row["fetched_at"] if row["fetched_at"] <= moment else row["accepted_at"]
         values = {column.name: row[column.name] for column in COST_LEDGER.c} | {"fetched_at": seen}
         self._connection.execute(insertion(COST_LEDGER), values)
@@ -247,7 +247,9 @@ def remove_costs(connection: Connection, source: str, names: Iterable[str]) -> i
 
 
 def copy_costs(store: Connection, copy: Connection, moment: datetime, load: Load) -> None:
-    """Copy what was in force at the moment: of each day, the last version that came by then."""
+    """Copy what was in force at the moment: for each day, the last version that was accepted by
+    then.
+    """
     found: dict[tuple[str, date], RowMapping] = {}
     newest: dict[tuple[str, date], int] = {}
     for table in (COST_VERSION, COST_LEDGER):

@@ -73,7 +73,7 @@ def _amounts_of_day(metric: CostMetric) -> Select[Any]:
 
 
 class CostQueries(Snapshot):
-    """The part of a `Reader` that knows costs."""
+    """The part of a `Reader` that queries costs."""
 
     def cost_ledger(self, source: str, window: Window | None = None) -> dict[date, CostLedgerDay]:
         """The days whose costs are stored, oldest first; by default all of them."""
@@ -83,15 +83,15 @@ class CostQueries(Snapshot):
     def cost_ledger_rows(
         self, source: str, window: Window | None = None
     ) -> dict[date, dict[str, Any]]:
-        """The same as the table has it, by column name."""
+        """The same rows as they are in the table, by column name."""
         return self._by_day(COST_LEDGER, source, window)
 
     def last_cost_fetches(self, source: str, window: Window) -> dict[date, datetime]:
-        """When the costs of each day that has some were fetched last."""
+        """When the costs of each day were last fetched, for days that have costs."""
         return {row[0]: row[1] for row in self._all(_LAST_FETCHES, source_values(source, window))}
 
     def unreconciled_costs(self, source: str, window: Window) -> dict[date, list[CostDifference]]:
-        """Where the costs of days do not add up, of those where they do not, oldest first."""
+        """The differences of each day whose costs do not add up, oldest first."""
         ledger = self.cost_ledger(source, window)
         return {day: row.unreconciled for day, row in ledger.items() if row.unreconciled}
 
@@ -100,7 +100,7 @@ class CostQueries(Snapshot):
         return bool(self._all(_HAS_COSTS, source_values(source)))
 
     def costs(self, ledger: CostLedgerDay) -> list[Cost]:
-        """A day's costs, sorted by user and resource; StoreFailed where their sums are not the
+        """A day's costs, sorted by user and resource; StoreFailed if their sums are not the
         ledger's.
         """
         rows = self._all(_COSTS_OF_DAY, {"source": ledger.source, "day": ledger.day})
@@ -110,8 +110,8 @@ class CostQueries(Snapshot):
         return found
 
     def cost_versions(self, source: str, day: date) -> list[CostVersion]:
-        """Every version of a day's costs, by number, the last of which is in force; empty where the
-        day's costs are not stored.
+        """Every version of a day's costs, by number; the last is in force. Empty if the day's costs
+        are not stored.
         """
         current = self.cost_ledger(source, Window(day, day)).get(day)
         if current is None:
@@ -131,8 +131,8 @@ class CostQueries(Snapshot):
                 yield [cost_of((*key, *row)) for key, row in content.items()]
 
     def cost_amounts(self, ledger: CostLedgerDay, metric: CostMetric) -> list[CostAmount]:
-        """A day's amounts of one metric that the ledger knows, in any order: `costs` for readers of
-        many days. Raises StoreFailed where their sum is not the ledger's.
+        """A day's amounts of one metric whose sum the ledger has, in any order: faster than
+        `costs`, for many days. Raises StoreFailed if their sum is not the ledger's.
         """
         rows = self._all(_amounts_of_day(metric), {"source": ledger.source, "day": ledger.day})
         amounts = [row[-1] for row in rows]
@@ -141,7 +141,9 @@ class CostQueries(Snapshot):
         return [CostAmount(row[0], Account(row[1]), *row[2:]) for row in rows]
 
     def damaged_costs(self, source: str) -> list[date]:
-        """Days whose costs do not match the ledger, or have none while there are rows."""
+        """Days whose costs do not match the ledger, or that have rows of costs but none in the
+        ledger.
+        """
         ledger = self.cost_ledger(source)
         days = self._all(_COST_DAYS, source_values(source))
         found = [row[0] for row in days if row[0] not in ledger]
@@ -155,11 +157,11 @@ class CostQueries(Snapshot):
         return found
 
     def payers(self, source: str, window: Window) -> set[tuple[str, Account]]:
-        """Whose costs are stored in the window, and what kind of account each is."""
+        """The users whose costs are stored in the window, with the kind of account of each."""
         rows = self._all(_PAYERS, source_values(source, window))
         return {(user, Account(account)) for user, account in rows}
 
     def budgets(self, source: str) -> list[Budget]:
-        """The limits of users that the source named last, sorted by user."""
+        """The limits of users in the source's latest answer, sorted by user."""
         rows = self._all(BUDGETS_OF_SOURCE, source_values(source))
         return [Budget(user, CostKind(kind), limit) for user, kind, limit in rows]

@@ -31,12 +31,13 @@ _decode_differences = msgspec.json.Decoder(list[CostDifference]).decode
 
 
 class CostLedgerDay(msgspec.Struct, frozen=True):
-    """The ledger's row of one day's costs. A day without one was not fetched, so it is unknown.
+    """The ledger's row of one day's costs. The costs of a day without a row were not fetched, so
+    they are unknown.
 
-    `fetched_at` is when the fetch began. `sums` are those of the rows, `total` are the source's own
-    figures, None where it has none. `version` numbers the different answers, `accepted_at` is when
-    this one came. `forgotten` counts the rows of people who were removed since: the total still has
-    them.
+    `fetched_at` is when the fetch began. `sums` are the sums of the rows, `total` are the source's
+    own figures, None if it has none. `version` numbers the different answers, `accepted_at` is when
+    this one came. `forgotten` counts the rows of people who were removed since: the total still
+    includes them.
     """
 
     source: str
@@ -75,8 +76,8 @@ def cost_ledger_day(row: Mapping[Any, Any]) -> CostLedgerDay:
 
 
 def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[str, Any]:
-    """The ledger's row for an answer, as the first version of its day. ContractBroken where a sum
-    is more than the store's columns hold.
+    """The ledger's row for an answer, as the first version of its day. ContractBroken if a sum is
+    too large for the store's columns.
     """
     total = costs.total or CostFigures()
     for metric in COST_METRICS:
@@ -100,7 +101,7 @@ def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[s
 
 
 def differences_text(differences: Sequence[CostDifference]) -> str | None:
-    """What the column of differences has; None where there are none."""
+    """The text for the column of differences; None if there are none."""
     return _encode(differences).decode() if differences else None
 
 

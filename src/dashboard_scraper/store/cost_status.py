@@ -24,12 +24,12 @@ class UnreconciledCosts(msgspec.Struct):
 
 
 class CostStatus(msgspec.Struct):
-    """The days with costs, from `first` to `last`, `days` in number. The freshness is that of
-    `newest_over`, the newest day that had ended when its costs were fetched, as far as clocks were
-    right.
+    """The days with costs, from `first` to `last`; `days` is their number. The freshness is
+    measured from `newest_over`, the newest day that had ended when its costs were fetched, as far
+    as clocks were right.
 
-    `missing` are later days than the first that are stored, but without costs. `unsettled` ones may
-    still be corrected, and from `forgotten` ones a user was removed.
+    `missing` are days after the first that are stored, but without costs. `unsettled` days may
+    still be corrected, and from `forgotten` days a user was removed.
     """
 
     first: date
@@ -56,7 +56,7 @@ class CostStatus(msgspec.Struct):
 def cost_status(
     reader: Reader, source: str, stored: Collection[date], settle_days: int, now: datetime
 ) -> CostStatus | None:
-    """The status of a source's costs, where the store has any; `stored` are its stored days."""
+    """The status of a source's costs; None if the store has none. `stored` are its stored days."""
     ledger: dict[date, CostLedgerDay] = reader.cost_ledger(source)
     if not ledger:
         return None
@@ -76,13 +76,15 @@ def cost_status(
 
 
 def newest_closed(ledger: Iterable[CostLedgerDay], now: datetime) -> CostLedgerDay | None:
-    """The newest day whose costs add up and that had ended when it was fetched; oldest first."""
+    """The newest day whose costs add up and that had ended when fetched; the ledger is oldest
+    first.
+    """
     closed = [row for row in ledger if not row.unreconciled and was_over(row, now)]
     return closed[-1] if closed else None
 
 
 def lines_of(status: CostStatus) -> Iterator[str]:
-    """Lines for people."""
+    """The status as lines for people."""
     yield f"  {many(status.days, 'day has', 'days have')} costs, {status.first} to {status.last}"
     if status.missing:
         yield f"    days without costs: {listed_days(status.missing)}"

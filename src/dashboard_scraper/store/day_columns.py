@@ -24,8 +24,8 @@ Column = Sequence[Any]
 class DayColumns(msgspec.Struct, frozen=True, dict=True):
     """A day's users, sorted by `names`, with a column of values for each of some metrics.
 
-    Values are as the database has them, None where unknown; moments are only texts of their days.
-    `has_extra`: whether a row has fields besides, which are in none of the columns.
+    Values are as the database has them, None if unknown; of moments, only the day, as text.
+    `has_extra`: whether any row has further fields, which are in none of the columns.
     """
 
     names: Column
@@ -44,8 +44,8 @@ class DayColumns(msgspec.Struct, frozen=True, dict=True):
         return {metric: sum_of_column(column) for metric, column in self.counts.items()}
 
     def active(self) -> DayColumns | None:
-        """The rows with any activity; None if a required count is unknown, so that others may have
-        been active too.
+        """The rows with any activity; None if a required count is unknown, so that other rows may
+        have activity too.
         """
         if not all(map(self.is_known, REQUIRED)):
             return None
@@ -58,11 +58,11 @@ class DayColumns(msgspec.Struct, frozen=True, dict=True):
         return DayColumns(of_used(self.names), values, of_used(self.services), self.has_extra)
 
     def is_known(self, metric: Metric) -> bool:
-        """Whether the metric, a count, has a column, and is known of everybody."""
+        """Whether the metric, a count, has a column and is known for every user."""
         return self.sums.get(metric) is not None
 
     def counted(self) -> list[UserUsage]:
-        """The users with their counts and active days; all other figures are unknown."""
+        """The users with only their counts and active days; all other figures are None."""
         metrics = [metric for metric in self.values if metric.kind in (Kind.COUNT, Kind.DAYS)]
         make = maker(metrics)
         rows = zip(*(self.values[metric] for metric in metrics), strict=True)
@@ -74,7 +74,9 @@ class DayColumns(msgspec.Struct, frozen=True, dict=True):
 
 @cache
 def users_of_day(metrics: tuple[Metric, ...]) -> Select[Any]:
-    """Every user, by name: the figures, the further fields, and whether it is an account."""
+    """A query for every user, by name: the figures, the further fields, and whether it is a service
+    account.
+    """
     table = USER_DAY.c
     figures = (table[metric.name] for metric in metrics)
     query = select(table.user_login, *figures, table.extra, table.service_account)
@@ -82,7 +84,7 @@ def users_of_day(metrics: tuple[Metric, ...]) -> Select[Any]:
 
 
 def columns_of(metrics: Sequence[Metric], rows: Sequence[Sequence[Any]]) -> DayColumns:
-    """From the result of `users_of_day` as the driver returns it."""
+    """The columns from the result of `users_of_day`, as the driver returns it."""
     names, *values, extras, services = (
         zip(*rows, strict=True) if rows else [()] * (len(metrics) + 3)
     )

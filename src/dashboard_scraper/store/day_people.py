@@ -1,7 +1,7 @@
 """Who has a row on a day, and who was active in what, as bitmaps of people.
 
-Bit N stands for the name whose `number` in the table `person` is N. Counting people over weeks, or
-finding the first day of each, then reads some kilobytes a day and no user's row. A day's bitmaps
+Bit N stands for the name whose `number` in the table `person` is N. So counting people over weeks,
+or finding everybody's first day, reads some kilobytes per day and no users' rows. A day's bitmaps
 are written in the transaction that writes its rows.
 """
 
@@ -35,8 +35,8 @@ _OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
 class DayPeople(msgspec.Struct, frozen=True):
-    """Bitmaps of one day: who is `listed` with a row, whose is a `service` account's, who was
-    `active` as `figures.is_active` defines it, and who in each of the requested `areas`.
+    """Bitmaps of one day: who is `listed` with a row, which of them are `service` accounts, who was
+    `active` as `figures.is_active` defines it, and who was active in each of the requested `areas`.
     """
 
     listed: int
@@ -54,7 +54,7 @@ def write(
 ) -> None:
     """Upsert a day's bitmaps, from its rows by name; every name must have its number.
 
-    `number_of` has these, where they are known already.
+    `number_of` has these numbers, if they are known already.
     """
     bitmaps = bitmaps_of(rows, number_of or numbers(connection))
     connection.execute(deletion_of_day(DAY_PEOPLE), day_values(source, day))
@@ -79,18 +79,18 @@ def bitmaps_of(
 
 
 def _flags_of(rows: Sequence[Sequence[Any]]) -> tuple[bytes, ...]:
-    """Those of some of the rows, of each bitmap but `listed`."""
+    """The flags of some of the rows, for each bitmap except `listed`."""
     columns = Columns(rows)
     service = bytes(map(bool, map(itemgetter(-1), rows)))
     return (service, columns.active(), *columns.used)
 
 
 _NOBODY = (*(0 for _ in METRICS), None, False)
-"""A row in the place of a number whose name has none: without activity."""
+"""Stands for a number whose name has no row: no activity."""
 
 
 def _bitmap(flags: bytes) -> bytes:
-    """Flags by number as bits."""
+    """The bitmap of flags, which are in the order of the numbers."""
     size = len(flags) // 8
     if not any(flags):
         return bytes(size)
@@ -107,8 +107,8 @@ def is_right(
     rows: Mapping[tuple[Any, ...], Sequence[Any]] | None = None,
     number_of: Mapping[str, int] | None = None,
 ) -> bool:
-    """Whether a day's bitmaps are what its rows say; `rows` and `number_of` as in `write`, where
-    they are known already.
+    """Whether a day's bitmaps match its rows. Pass `rows` and `number_of`, as in `write`, if they
+    are known already.
     """
     rows = _rows(connection, source, day) if rows is None else rows
     number_of = number_of or numbers(connection)
@@ -176,7 +176,7 @@ def _rows(connection: Connection, source: str, day: date) -> dict[tuple[Any, ...
 
 
 def counts_of_bits(bitmaps: Iterable[int]) -> dict[int, int]:
-    """In how many of the bitmaps each bit is set, of those that are in any."""
+    """For each bit that is set in any of the bitmaps, in how many it is set."""
     # Digit N of every bit's count is in digits[N]: a whole bitmap is added at once, with carries.
     digits: list[int] = []
     for bitmap in bitmaps:
@@ -194,7 +194,7 @@ def counts_of_bits(bitmaps: Iterable[int]) -> dict[int, int]:
 
 
 def union(bitmaps: Iterable[int]) -> int:
-    """Those who are in any of the bitmaps."""
+    """The people who are in any of the bitmaps."""
     found = 0
     for bitmap in bitmaps:
         found |= bitmap
@@ -202,7 +202,7 @@ def union(bitmaps: Iterable[int]) -> int:
 
 
 def new_on(days: Iterable[tuple[date, int]]) -> Iterator[tuple[date, int]]:
-    """For each day, those of its bitmap who are in none of the days before it."""
+    """For each day, the people of its bitmap who are in no bitmap of an earlier day."""
     seen = 0
     for day, bitmap in days:
         yield day, bitmap & ~seen

@@ -1,6 +1,6 @@
-"""The sums of a day without rows: zeros of what its source knows, and unknown what it never says.
+"""The sums of a day without rows: 0 for metrics that its source reports, unknown for the others.
 
-With rows, a metric that the source does not know is unknown in each of them, and so in their sum.
+If there are rows, a metric that the source does not report is unknown in each, and so in the sum.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def cost_sums(source: str, rows: Iterable[CostFigures]) -> CostFigures:
 
 
 def are_cost_sums(sums: CostFigures, rows: Iterable[CostFigures]) -> bool:
-    """Whether these may be the sums of a day's rows."""
+    """Whether `sums` may be the sums of a day's rows."""
     listed = list(rows)
     if listed:
         return sum_costs(listed) == sums

@@ -48,10 +48,10 @@ from dashboard_scraper.store.schema import (
 )
 
 FORGOTTEN = "forgotten"
-"""Replaces the person's address where unknown fields of other users mention it."""
+"""Replaces the person's address in unknown fields of other users."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _AT = ("@", r"\u0040", "%40")
-"""How JSON may have the sign of an address, also in a URL."""
+"""How JSON may spell the @ of an address, also in a URL."""
 
 _Change = Callable[[str], str]
 
@@ -59,9 +59,9 @@ _Change = Callable[[str], str]
 def remove_person(connection: Connection, people: People, user: str) -> int:
     """Remove a person from all tables and versions; returns the number of deleted rows.
 
-    `people` are those of the source that spells the name so. The ledger then has, for each day and
-    version, the sums of the remaining users, and how many were removed. Versions remain
-    differences from their base: base and difference lose the rows.
+    `people` are those of the source that spells the name like this. Afterwards, the ledger has the
+    sums of the remaining users for each day and version, and the number of removed ones. Versions
+    remain differences from their base: the rows are removed from both.
     """
     person = people.key(user)
     # In Python: a database's lower() may handle ASCII letters only.
@@ -95,9 +95,9 @@ def _remove_names(connection: Connection, source: str, names: set[str]) -> int:
 
 
 def _note_forget(connection: Connection) -> None:
-    """Record it for the store as a whole: mentions may be gone from days of other users.
+    """Record the removal for the whole store: mentions may be gone from days of other users.
 
-    By its moment, since a count would come again where a backup is restored in between.
+    As a moment, since a count would recur if a backup is restored in between.
     """
     before = connection.scalar(select(INFO.c.value).where(INFO.c.name == FORGETS))
     number = max(int(before or 0) + 1, int(utc_now().timestamp() * 1_000_000))
@@ -136,7 +136,7 @@ def _recount(connection: Connection, ledger: LedgerDay, lost: list[UserUsage]) -
 
 
 def _sums(connection: Connection, ledger: LedgerDay) -> dict[str, Any]:
-    """The sums of the rows in force; NULL where one of them is."""
+    """The sums of the rows in force; NULL if any of the values is NULL."""
     if not _has_rows(connection, ledger):
         return sum_columns(usage_sums(ledger.source, ()))
     rows = func.count()
@@ -158,7 +158,7 @@ def _is_of(ledger: LedgerDay) -> ColumnElement[bool]:
 
 
 def _remove_mentions(connection: Connection, people: People, person: str) -> None:
-    """Replace the person's addresses in unknown fields, of other users and of the tenant."""
+    """Replace the person's addresses in unknown fields of other users and of the tenant."""
 
     def without(text: str) -> str:
         return hidden(text, lambda found: FORGOTTEN if people.key(found) == person else found)
@@ -181,7 +181,7 @@ def _remove_mentions(connection: Connection, people: People, person: str) -> Non
 
 
 def _changed(literal: str, change: _Change) -> str:
-    """A string of JSON with its text changed, and as it was written where nothing is."""
+    """A JSON string with its text changed; as it was written if nothing changes."""
     if not any(at in literal for at in _AT):
         return literal
     try:

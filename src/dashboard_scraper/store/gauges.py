@@ -1,4 +1,4 @@
-"""What is measured of the store's state, by source: for `/metrics`, and for OpenTelemetry."""
+"""Measures of the store's state by source, for `/metrics` and OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ SECONDS = "seconds"
 
 
 class Gauge(msgspec.Struct, frozen=True):
-    """One measure, with the value of each source of which it is known. A `unit` is SECONDS."""
+    """One measure, with its value for each source for which it is known. `unit` is SECONDS or
+    empty.
+    """
 
     name: str
     text: str
@@ -24,7 +26,7 @@ class Gauge(msgspec.Struct, frozen=True):
 
 
 def gauges_of(status: StoreStatus) -> list[Gauge]:
-    """How new, how complete and how sure the stored days are."""
+    """How fresh and complete the stored days are, and how many are in doubt."""
     newest = Gauge(
         "newest_complete_day_end_timestamp", "End of the newest day that is kept", SECONDS
     )
@@ -50,7 +52,7 @@ def gauges_of(status: StoreStatus) -> list[Gauge]:
 
 
 def newest_cost_day(newest: Mapping[str, CostLedgerDay]) -> Gauge:
-    """How new the costs are, by the `newest_closed` day of each source."""
+    """How fresh the costs are, from the `newest_closed` day of each source."""
     ends = {source: end_of_day(row.day).timestamp() for source, row in newest.items()}
     text = "End of the newest day whose costs add up"
     return Gauge("newest_cost_day_end_timestamp", text, SECONDS, ends)

@@ -35,11 +35,11 @@ class VersionState(Enum):
 
 
 class Movement(msgspec.Struct, frozen=True):
-    """How much each person loses and gains by a new answer, summed over all persons.
+    """How much people lose and gain by a new answer, summed over all of them.
 
-    `lost_people` were active before and no longer are, `gained_people` the other way round. `lost`
-    and `gained` are counts by metric; a count that moves from one person to another is in both,
-    although the day's sum stays the same.
+    `lost_people` were active before and no longer are; for `gained_people` it is the reverse.
+    `lost` and `gained` are counts by metric; a count that moves from one person to another is in
+    both, although the day's sum stays the same.
     """
 
     lost_people: int = 0
@@ -75,7 +75,7 @@ class DayVersion(msgspec.Struct, frozen=True):
 
 
 def versions(connection: Connection, source: str, day: date) -> list[DayVersion]:
-    """Every version of the day, by number; empty where the day is missing."""
+    """Every version of the day, by number; empty if the day is missing."""
     rows = DayRows(connection, source, day)
     fetches: dict[int, list[datetime]] = {}
     for version, fetched_at in rows.execute(_FETCHES):
@@ -100,7 +100,7 @@ def users_of(
 
 
 def held_revisions(connection: Connection, source: str, window: Window | None) -> list[Change]:
-    """What held versions would change, oldest day first; without a window, of all days."""
+    """What held versions would change, oldest day first; without a window, for all days."""
     query, values = _held_of(windowed=window is not None), source_values(source, window)
     changes = []
     for held in connection.execute(query, values).mappings().all():

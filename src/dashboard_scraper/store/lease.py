@@ -47,7 +47,7 @@ _LOOKS_A_BEAT = 4
 # A watch is extended while the watcher itself could not look (see `_Watch`); after so many lease
 # times it gives up.
 _MOST_WATCHES = 4
-# Missed heartbeats after which the log says why nothing happens, and looks become rarer.
+# Missed heartbeats after which the log says why nothing happens, and the watcher looks less often.
 _QUIET_BEATS = 5
 _CREATION_LOCK = 0x6461_7368_7363_7261  # arbitrary: "dashscra" in ASCII
 
@@ -149,7 +149,7 @@ class _Watch:
 
     @property
     def is_silent(self) -> bool:
-        """Whether so many heartbeats are missing that the holder is probably dead."""
+        """Whether so many heartbeats were missed that the holder is probably dead."""
         return self.quiet > _QUIET_BEATS * self._beat
 
     @property
@@ -181,7 +181,7 @@ class Lease:
         self._lost = threading.Event()
 
     def take(self, shown: str) -> None:
-        """Take the lock; LockHeld where another run has it and is alive."""
+        """Take the lock; LockHeld if another run has it and is alive."""
         held = self._retries.run(lambda: self._try(None))
         if held is not None:
             self._wait_until_dead(held, shown)
@@ -228,7 +228,7 @@ class Lease:
                     self._fence, self._writes = taken[0], 0
                     return None
                 held = _held(connection)
-                if held is not None:  # else it was freed between the two statements
+                if held is not None:  # otherwise it was freed between the two statements
                     return held
 
     def _end_transactions_of(self, dead: _Held) -> None:
@@ -248,7 +248,7 @@ class Lease:
                 if connection.execute(_BEAT, [self._fence]).rowcount == 0:
                     self._lost.set()
                     break
-            except psycopg.Error as error:  # the next one may succeed
+            except psycopg.Error as error:  # the next heartbeat may succeed
                 logger.debug("a heartbeat failed: %s", error)
                 if connection is not None:
                     connection.close()
@@ -267,7 +267,7 @@ class Lease:
         self._retries.run(self._read_writes)
 
     def raise_if_lost(self) -> None:
-        """The same while another error is handled: a server that is down is ignored."""
+        """Like `check`, but while another error is handled: a server that is down is ignored."""
         with contextlib.suppress(psycopg.Error):
             self._read_writes()
 
@@ -316,6 +316,6 @@ def _make_table(connection: psycopg.Connection[Any]) -> None:
     found = connection.execute("SELECT to_regclass('store_lease')").fetchone()
     if found is None or found[0] is None:
         with connection.transaction():
-            # CREATE TABLE IF NOT EXISTS fails in one of two sessions that run it at once.
+            # If two sessions run CREATE TABLE IF NOT EXISTS at once, it fails in one of them.
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
             connection.execute(_TABLE)

@@ -39,7 +39,9 @@ def create(connection: Connection) -> None:
 
 @cache
 def _creation(url: str) -> tuple[str, ...]:
-    """The statements of `create`, compiled once: an export of an earlier moment creates a store."""
+    """The statements of `create`, compiled once: each export as of an earlier moment creates a
+    store.
+    """
     statements: list[str] = []
 
     def add(element: DDLElement, *_: object, **__: object) -> None:
@@ -72,7 +74,7 @@ def migrate(connection: Connection) -> None:
 
 
 def _fill_new_columns(connection: Connection) -> None:
-    """Give days of stores from before versions a version in force since the day was fetched."""
+    """In stores from before there were versions: each version is in force since its day's fetch."""
     ledger = DAY_LEDGER.c
     connection.execute(
         DAY_LEDGER.update()
@@ -95,7 +97,7 @@ def _fill_new_columns(connection: Connection) -> None:
 
 
 def version_of(connection: Connection) -> int | None:
-    """The schema version of the store; None where there is none, so that it isn't a store."""
+    """The store's schema version; None if there is none, which means that this is not a store."""
     if not inspect(connection).has_table(INFO.name):
         return None
     value = connection.scalar(_STORED_VERSION)
@@ -110,8 +112,9 @@ def _columns_of(inspector: Inspector, name: str) -> list[str]:
 def _renew(connection: Connection, view: str, before: Sequence[str] | None) -> None:
     """Bring a view up to date, or create it; `before` are its columns in an older store.
 
-    PostgreSQL does not drop a view on which others depend, such as models of dbt; and with it, it
-    would drop who may read it. It replaces one whose columns stay where they are, before new ones.
+    PostgreSQL refuses to drop a view that others, such as dbt models, depend on, and dropping it
+    would lose its permissions. It can replace a view if the old columns stay in place before the
+    new ones.
     """
     query, dialect = VIEWS[view], connection.dialect
     columns = {column.name: column for column in query.selected_columns}

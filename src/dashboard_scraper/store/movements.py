@@ -1,4 +1,4 @@
-"""What each person gains and loses where an answer differs from the version in force."""
+"""What each person gains and loses if an answer differs from the version in force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody was notified of."""
+"""The events and states that somebody was notified of."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dashboard_scraper.store.schema import NOTICE
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """An occasion to notify somebody of, found first at `since`. Without `notified_at`, no message
-    could be sent; without `ended_at`, it is still so. An empty `source` means no single one.
-    `details` are for whoever compares it with a later run, as JSON.
+    """Something that somebody must know, first found at `since`. Without `notified_at`, no message
+    could be sent; without `ended_at`, it still holds. An empty `source` means that it is not about
+    a single source. `details`, as JSON, are for comparison with a later run.
     """
 
     source: str
@@ -33,14 +33,14 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class NoticeStatus(msgspec.Struct):
-    """The notice that was last sent, and those that are still so."""
+    """The notice that was sent last, and those that still hold."""
 
     last: Notice | None
     open: list[Notice]
 
 
 def status_of(notices: Iterable[Notice]) -> NoticeStatus | None:
-    """What `status` reports of notices; None if there never was one."""
+    """What `status` reports about notices; None if there never was one."""
     notices = list(notices)
     if not notices:
         return None
@@ -50,7 +50,7 @@ def status_of(notices: Iterable[Notice]) -> NoticeStatus | None:
 
 
 def as_text(status: NoticeStatus) -> str:
-    """The same for people; every line ends with a line break."""
+    """The status as text for people; every line ends with a line break."""
     last = status.last
     if last and last.notified_at:
         lines = [f"last message: {iso_utc(last.notified_at)}, {_shown(last)}"]
@@ -65,7 +65,9 @@ def as_text(status: NoticeStatus) -> str:
 
 
 def _shown(notice: Notice) -> str:
-    """The headline; one whose last message was that it is over says so. Events have no other."""
+    """The headline, marked as over if the last message said so; about an event there is only one
+    message.
+    """
     is_over = notice.ended_at is not None and notice.since < notice.ended_at == notice.notified_at
     return f"over: {notice.headline}" if is_over else notice.headline
 

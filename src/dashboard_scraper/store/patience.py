@@ -28,7 +28,7 @@ class Patience(msgspec.Struct, frozen=True):
     def wait(self, attempt: int) -> float:
         """Seconds before the next attempt: exponential backoff with jitter, up to a limit."""
         doubled = self.backoff * 2.0 ** min(attempt - 1, 20)  # the cap avoids an overflow
-        # Jitter needs no cryptography: it only keeps clients from retrying all at once.
+        # Jitter needs no cryptography: it only keeps clients from all retrying at once.
         jitter = 1 + random.random() / 2  # noqa: S311
         return min(max(doubled * jitter, _SHORTEST_WAIT), _LONGEST_WAIT)
 

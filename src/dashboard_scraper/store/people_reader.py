@@ -1,4 +1,4 @@
-"""Queries about who is in a snapshot of the store: names, and each day's bitmaps of them."""
+"""Queries about the people in a snapshot of the store: their names, and the bitmaps of each day."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard_scraper.store.snapshot import IS_OF_DAY, Snapshot
 from dashboard_scraper.store.statements import of_source, source_values
 
 _NAMES = 500
-"""In one query."""
+"""How many names one query asks for."""
 
 # Each is built once: see `statements`.
 _NAMES_OF_ALL = select(PERSON.c.user_login)
@@ -29,9 +29,9 @@ _SEEN = select(
 
 
 class KnownUser(NamedTuple):
-    """A user with any row at all, of whom `service` says whether all rows are a service account's:
-    the first day with one, the last with activity, and when the newest row says that they were
-    first and last seen, if it does.
+    """A user with at least one row. `service` says whether all their rows are a service account's.
+    Then the first day with a row, the last day with activity, and when they were first and last
+    seen according to their newest row, if it says so.
     """
 
     user: str
@@ -60,19 +60,19 @@ def _people(metrics: tuple[Metric, ...], *, windowed: bool) -> Select[Any]:
 def _in_areas(
     areas: Sequence[Iterable[Metric]], metrics: Sequence[Metric], counted: Sequence[int]
 ) -> tuple[int, ...]:
-    """For each area, the bitmap of those with more than 0 in one of its metrics."""
+    """For each area, the bitmap of people with more than 0 in one of its metrics."""
     return tuple(union(counted[metrics.index(metric)] for metric in area) for area in areas)
 
 
 class PeopleQueries(Snapshot):
-    """The part of a `Reader` that knows people."""
+    """The part of a `Reader` that queries people."""
 
     def users(self, source: str, window: Window) -> list[str]:
         """Every address with a row in the window."""
         return self.names_of(union(day.listed for day in self.people(source, window).values()))
 
     def names(self) -> list[str]:
-        """Every user name in the store, as a source spelled it."""
+        """Every user name in the store, in each source's spelling."""
         return [row[0] for row in self._all(_NAMES_OF_ALL)]
 
     def names_by_source(self) -> dict[str, set[str]]:
@@ -89,7 +89,7 @@ class PeopleQueries(Snapshot):
         return [(name, day) for day, new in new_on(listed[::-1]) for name in self.names_of(new)]
 
     def first_days(self, source: str) -> dict[str, date]:
-        """Every user of the source, ordered by their first day, then by address."""
+        """The first day of every user of the source, ordered by day, then by address."""
         listed = ((day, people.listed) for day, people in self.people(source).items())
         return self._days_of_names(new_on(listed))
 
@@ -99,9 +99,10 @@ class PeopleQueries(Snapshot):
         window: Window | None = None,
         areas: Sequence[Iterable[Metric]] = (),
     ) -> dict[date, DayPeople]:
-        """Who had a row and who was active on each stored day, oldest first; by default on all.
+        """Who had a row and who was active on each stored day of the window, by default of all;
+        oldest first.
 
-        Somebody is active in an area if one of its counts is above 0. Raises StoreFailed where the
+        Somebody is active in an area if one of its counts is above 0. Raises StoreFailed if the
         bitmaps do not match the ledger.
         """
         metrics = tuple(dict.fromkeys(metric for area in areas for metric in area))
@@ -141,7 +142,7 @@ class PeopleQueries(Snapshot):
         found = []
         for day, newest in new_on((day, each.listed) for day, each in newest_first):
             names = self.names_of(newest)
-            # Most people have their newest row on the newest day, all of whose rows are read.
+            # Most people have their newest row on the newest day, so all its rows are read.
             times = self._seen_on(source, day, None if newest == people[day].listed else names)
             found += [
                 KnownUser(name, name not in not_service, first[name], last.get(name), *times[name])
@@ -155,7 +156,9 @@ class PeopleQueries(Snapshot):
     def _seen_on(
         self, source: str, day: date, names: list[str] | None
     ) -> dict[str, tuple[datetime | None, datetime | None]]:
-        """When these users (None: all) were first and last seen, as their rows of the day say."""
+        """When these users (None: all) were first and last seen, according to their rows of the
+        day.
+        """
         values = {"source": source, "day": day}
         if names is None:
             rows = self._all(_SEEN, values)

@@ -1,7 +1,8 @@
-"""The tables behind the views' column `person`: every name in the store with its person's key.
+"""The tables behind the column `person` of the views: every name in the store with its person's
+key.
 
-A name has one number for all sources, by which bitmaps know it. Its person may differ by source:
-`ada` is a login in one and a service account in another (`people.People.of`).
+A name has one number for all sources, which bitmaps use. Its person may differ by source: `ada` is
+a login in one and a service account in another (`people.People.of`).
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ _OWN_KEYS = select(SOURCE_PERSON)
 
 
 def names_by_source(connection: Connection) -> dict[str, set[str]]:
-    """Every user name in the store, as each source spelled it."""
+    """Every user name in the store, in each source's spelling."""
     found: dict[str, set[str]] = {}
     for query in _NAMES:
         for source, name in connection.execute(query):
-            if name:  # costs that belong to nobody and the tenant's records have none
+            if name:  # costs of nobody and records of the tenant have none
                 found.setdefault(source, set()).add(name)
     return found
 
@@ -65,10 +66,11 @@ def add(
     people: People,
     known: Mapping[str, int] = _NONE,
 ) -> Mapping[str, int]:
-    """Store the keys of those names that are new in the source, and number new ones.
+    """Store the keys of the names that are new in the source, and give numbers to new names.
 
-    Returns the number of every name; pass it as `known` the next time, and the store is asked only
-    if a name is not in it. What a transaction returned that was rolled back must not be passed on.
+    Returns the number of every name. Pass it as `known` the next time: then the store is asked only
+    if a name is missing there. Do not pass what was returned within a transaction that was rolled
+    back.
     """
     listed = set(names)
     if not listed <= known.keys():
@@ -79,7 +81,7 @@ def add(
 
 
 def _numbered(connection: Connection, names: set[str], people: People) -> Mapping[str, int]:
-    """The number of every name, after the new ones of these are added."""
+    """Number the new ones among these names; returns the number of every name."""
     known = numbers(connection)
     added = dict(enumerate(sorted(names - known.keys()), start=_next_number(connection)))
     if added:
@@ -97,7 +99,7 @@ def numbers(connection: Connection) -> dict[str, int]:
 
 
 class NameOfNumber(dict[int, str]):
-    """The name that each number stands for; StoreFailed for one that the store has no name of."""
+    """The name that each number stands for; StoreFailed for a number without a name."""
 
     def __init__(self, place: str, number_of: Mapping[str, int]) -> None:
         super().__init__((number, name) for name, number in number_of.items())
@@ -111,7 +113,7 @@ class NameOfNumber(dict[int, str]):
 
 
 def _own_names(source: str, names: set[str]) -> set[str]:
-    """The names that say who somebody is in this source alone."""
+    """The names that identify somebody in this source only."""
     if name_kind_of(source) is NameKind.SERVICE_ACCOUNT:
         return set()
     return {name for name in names if "@" not in name}
@@ -156,7 +158,7 @@ def _next_number(connection: Connection) -> int:
 
 
 def refresh(connection: Connection, people: People) -> None:
-    """Update the stored keys to what IDENTITY_FILE says now."""
+    """Update the stored keys to the current IDENTITY_FILE."""
     anywhere = people.of("")
     rows = connection.execute(_KEYS).all()
     changed = [

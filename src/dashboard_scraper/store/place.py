@@ -55,7 +55,8 @@ def store_at(
 ) -> Store:
     """The store that a STORE_URL names, as `store_of`. New files get `mode`.
 
-    For a lake: the settings of its `libraries`, and whether its names are replaced by pseudonyms.
+    For a lake: the settings of its `libraries`, and in `renaming` whether its names are replaced by
+    pseudonyms.
     """
     if url.startswith(LAKE_PREFIX):
         return _lake_at(url, libraries or Libraries(), renaming=renaming)

@@ -1,4 +1,4 @@
-"""A store in a PostgreSQL database, for a team that shares one, or has outgrown one machine.
+"""A store in a PostgreSQL database, for teams that share a store or have outgrown one machine.
 
 It also works behind a pooler in transaction mode, which may run each transaction in another
 session: nothing here relies on session state, such as SET, advisory locks or prepared statements.
@@ -33,9 +33,9 @@ _ROWS_PER_CHUNK = 2000
 _encode_lines = msgspec.json.Encoder().encode_lines
 _INSUFFICIENT_PRIVILEGE = "42501"
 
-# Set for each transaction, against defaults of the role or database, and what an earlier client of
-# a pooled session has set. In other time zones, timestamps at the edge of the calendar overflow
-# Python's; with fewer float digits, figures would not come back as they were stored.
+# Set in each transaction, to override defaults of the role or database, and settings of earlier
+# clients of a pooled session. In other time zones, timestamps at the edge of the calendar overflow
+# Python's; with fewer float digits, figures would be read with other values than those stored.
 _PREPARE = """
     SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
            set_config('extra_float_digits', '1', true)
@@ -51,8 +51,8 @@ _MAY_CHANGE = text("""
 
 
 class PostgresBackend:
-    """A database. Each transaction opens a connection of its own: none is idle while days are
-    fetched, which servers and gateways would drop after a timeout.
+    """A database. Each transaction opens its own connection, so none is idle while days are
+    fetched: servers and gateways would drop idle ones after a timeout.
     """
 
     def __init__(self, url: URL, patience: Patience, lease_seconds: float) -> None:
@@ -118,8 +118,8 @@ class PostgresBackend:
         return contextlib.nullcontext()
 
     def transact(self, work: Callable[[Connection], Result]) -> Result:
-        """Where the connection is lost during COMMIT, the lease knows whether it was committed, so
-        that no work is applied twice.
+        """If the connection is lost during COMMIT, the lease knows whether the transaction was
+        committed, so no work is applied twice.
         """
         lease = self._held()
         number = lease.next_number()
@@ -142,7 +142,7 @@ class PostgresBackend:
         try:
             result = self._retries.run(attempt)
         except self.errors:
-            # An error may only be the consequence of what another run has written meanwhile.
+            # The error may only be a consequence of what another run wrote in the meantime.
             lease.raise_if_lost()
             raise
         lease.note_sealed(number)
@@ -162,8 +162,8 @@ class PostgresBackend:
         try:
             yield View(connection, lambda: None)
         finally:
-            # Where the server has ended it before, nothing is lost: what was read is whole, or an
-            # error has said so.
+            # If the server has already closed the connection, nothing is lost: either all was read,
+            # or an error was raised.
             with contextlib.suppress(*self.errors):
                 connection.close()
 
@@ -172,7 +172,7 @@ class PostgresBackend:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         try:
-            connection.exec_driver_sql(_PREPARE)  # which begins the transaction
+            connection.exec_driver_sql(_PREPARE)  # this begins the transaction
         except BaseException:
             connection.close()
             raise
@@ -203,14 +203,14 @@ class PostgresBackend:
         return None
 
     def scrub(self) -> None:
-        """Nothing: autovacuum reclaims the space of deleted rows."""
+        """Do nothing: autovacuum reclaims the space of deleted rows."""
 
 
 def _csv_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
     """Rows as CSV for COPY, in chunks: every text in quotes, and an unquoted `null` for NULL.
 
-    A JSON array without its brackets is such a line, as long as nothing in it is escaped; msgspec
-    writes it ten times as fast as the csv module.
+    A JSON array without its brackets is such a line, as long as nothing in it is escaped, and
+    msgspec writes it ten times as fast as the csv module.
     """
     iterator = iter(rows)
     while few := list(itertools.islice(iterator, _ROWS_PER_CHUNK)):

@@ -1,7 +1,7 @@
 """SQLAlchemy's engines for all PostgreSQL stores of a process: one for each server.
 
-An engine caches the statements that it has compiled, and to compile one takes longer than to run
-it. It also keeps what it asked the server at first, such as its version.
+An engine caches compiled statements, and compiling a statement takes longer than running it. It
+also caches what it asks the server at first, such as the server's version.
 """
 
 from __future__ import annotations

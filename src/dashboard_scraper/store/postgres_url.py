@@ -1,4 +1,4 @@
-"""Connecting to the PostgreSQL server that STORE_URL names, and explaining why that failed."""
+"""Connecting to the PostgreSQL server that STORE_URL names, and explaining failures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-# URLs copied from a pooler's console have these for other drivers, against prepared statements;
-# here nothing is ever prepared.
+# URLs copied from a pooler's console have these parameters to stop other drivers from preparing
+# statements; here nothing is ever prepared.
 _POOLER_WORDS = (
     "pgbouncer",
     "prepare_threshold",
@@ -40,7 +40,7 @@ _SEVERAL = ("host", "port")
 _QUOTED = re.compile(r"""["'][^"']*["']""")
 _INVALID = "connection is bad: invalid "
 
-# An error while connecting has no SQLSTATE in psycopg, so permanent ones are known by their text.
+# An error while connecting has no SQLSTATE in psycopg, so permanent errors are recognized by text.
 _WILL_NOT_PASS = re.compile(
     r"authentication failed|auth failed|no password supplied|no pg_hba\.conf entry"
     r"|(database|role|user) \S+ does not exist|no such (database|user)|not permitted to log in"
@@ -55,7 +55,7 @@ _PASSES = re.compile(r"08...|53300|57P0[1235]|25P03|25006|40001|40P01")
 
 
 def parameters_of(url: URL, token: str) -> dict[str, Any]:
-    """The driver's parameters; UsageError for one that is unknown.
+    """The driver's parameters; UsageError for an unknown one.
 
     The application_name of each connection is the URL's, then the token.
     """
@@ -86,10 +86,10 @@ def _checked(name: str, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
 
 
 def connected(parameters: Mapping[str, Any]) -> psycopg.Connection[Any]:
-    """A new connection; UsageError where the driver rejects the value of a parameter.
+    """A new connection; UsageError if the driver rejects the value of a parameter.
 
     Without prepared statements: behind a pooler in transaction mode, the next transaction may run
-    in another session, which lacks the statement, or has another one of the same name.
+    in another session, which lacks the statement or has a different one of the same name.
     """
     try:
         return psycopg.connect(**parameters, prepare_threshold=None)

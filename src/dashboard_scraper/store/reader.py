@@ -46,8 +46,8 @@ _detailed = maker(DETAILED)
 
 
 class RecordedDay(NamedTuple):
-    """Of how many users a day has records, whether it has the tenant's, and one of them all: the
-    tenant's if there is one.
+    """For how many users a day has records, whether it has the tenant's record, and one example:
+    the tenant's record if there is one, otherwise a user's.
     """
 
     users: int
@@ -56,7 +56,7 @@ class RecordedDay(NamedTuple):
 
 
 class FetchTimes(NamedTuple):
-    """When a day was fetched for the first and for the last time."""
+    """When a day was first and last fetched."""
 
     first: datetime
     last: datetime
@@ -117,17 +117,19 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
     """A snapshot of the store."""
 
     def sources(self) -> list[str]:
-        """The sources that the store has days from, sorted by name."""
+        """The sources from which the store has days, sorted by name."""
         return [row[0] for row in self._all(_SOURCES)]
 
     def fetches(self) -> dict[str, tuple[datetime, datetime]]:
-        """When each source was fetched into the store first, which no two stores have in common but
-        for copies, and last.
+        """When each source was first and last fetched into the store. Only copies of a store have
+        the same first times.
         """
         return {row[0]: (row[1], row[2]) for row in self._all(_FETCHES)}
 
     def has_fetch(self, source: str, moment: datetime) -> bool:
-        """Whether a fetch began at this very moment: an earlier copy lacks what came later."""
+        """Whether a fetch began at exactly this moment: an earlier copy of the store lacks later
+        fetches.
+        """
         ((count,),) = self._all(_FETCHES_AT, {**source_values(source), "moment": moment})
         return bool(count)
 
@@ -141,30 +143,34 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         return [row[0] for row in self._all(_DAYS, source_values(source))]
 
     def ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
-        """The stored days, oldest first; by default all of them."""
+        """The stored days of the window, by default all of them; oldest first."""
         rows = self.ledger_rows(source, window)
         return {day: ledger_day(row) for day, row in rows.items()}
 
     def ledger_rows(self, source: str, window: Window | None = None) -> dict[date, dict[str, Any]]:
-        """The same as the table has it, by column name."""
+        """The same rows as they are in the table, by column name."""
         return self._by_day(DAY_LEDGER, source, window)
 
     def judged_ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
-        """The same without the mark of days that no run has judged yet: for the run that does."""
+        """Like `ledger`, but without the mark of days that no run has judged yet: for the run that
+        judges.
+        """
         return {day: unjudged.unmarked(row) for day, row in self.ledger(source, window).items()}
 
     def day(self, ledger: LedgerDay) -> DayUsage:
-        """A day's users, sorted by address; StoreFailed where they do not match the ledger."""
+        """A day's users, sorted by address; StoreFailed if they do not match the ledger."""
         users = [user_usage(row) for row in self._of_day(users_of_day(METRICS), ledger)]
         usage = DayUsage(ledger.day, users, ledger.totals, sums_of_nobody=ledger.sums)
-        # Of a day without users the sums are not compared: computed they are 0, and in the ledger
-        # NULL for metrics that were added to the catalogue after the day was stored.
+        # The sums of a day without users are not compared: the computed ones are 0, but the ledger
+        # has NULL for metrics that were added to the catalogue after the day was stored.
         if len(users) != ledger.users or (users and usage.sums != ledger.sums):
             raise self._damaged(ledger.day, "the rows")
         return usage
 
     def columns(self, ledger: LedgerDay, metrics: Collection[Metric]) -> DayColumns:
-        """The same, with the figures of these metrics and of those that the ledger has a sum of."""
+        """The same as columns, with the figures of these metrics and of those with a sum in the
+        ledger.
+        """
         wanted = tuple(m for m in METRICS if m in metrics or ledger.sums[m] is not None)
         values = {"source": ledger.source, "day": ledger.day}
         found = columns_of(wanted, self._as_stored(users_of_day(wanted), values))
@@ -174,7 +180,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         return found
 
     def versions(self, source: str, day: date) -> list[DayVersion]:
-        """Every version of a day, by number; empty where the day is missing."""
+        """Every version of a day, by number; empty if the day is missing."""
         with self._explained():
             return history.versions(self._connection, source, day)
 
@@ -184,12 +190,12 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
             return history.users_of(self._connection, ledger)
 
     def held(self, source: str, window: Window | None = None) -> list[Change]:
-        """What held versions would change, oldest first; by default of all days."""
+        """What held versions would change, oldest day first; by default for all days."""
         with self._explained():
             return history.held_revisions(self._connection, source, window)
 
     def last_answers(self, source: str, window: Window) -> dict[date, LedgerDay]:
-        """The source's latest answer for each day, whether that is in force or not."""
+        """The source's latest answer for each day, whether it is in force or not."""
         with self._explained():
             return history.last_answers(self._connection, source, window)
 
@@ -228,7 +234,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         return {row[0]: row[1] for row in rows}
 
     def recorded(self, source: str, window: Window | None = None) -> dict[date, RecordedDay]:
-        """Of the stored days with any record, what records there are; by default of all days."""
+        """For each stored day with any record, which records there are; by default of all days."""
         query = _recorded(windowed=window is not None)
         return {
             day: RecordedDay(count - (not first), not first, record)
@@ -250,7 +256,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         return [Run(*row) for row in self._all(found.limit(most))]
 
     def newest_runs(self) -> list[Run]:
-        """The newest run of each source that has ended, newest first."""
+        """The newest ended run of each source, newest first."""
         return [Run(*row) for row in self._all(NEWEST_ENDED)]
 
     def notices(self) -> list[Notice]:
@@ -258,7 +264,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         return [Notice(*row) for row in self._all(ALL)]
 
     def last_success(self, source: str) -> datetime | None:
-        """When a run last fetched everything that it should."""
+        """When a run last fetched everything that it should have."""
         return self._noted_moment(f"{LAST_SUCCESS}:{source}")
 
     def _noted_moment(self, name: str) -> datetime | None:
@@ -268,7 +274,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
     def content_of(self, row: LedgerDay) -> str:
         """A digest of what identifies the day's rows, without reading them.
 
-        Equal only where the store has the same version of the day and nobody was removed since.
+        Equal only if the store has the same version of the day and nobody was removed since.
         """
         content = (
             *(row.source, row.day, row.version, row.accepted_at, row.digest, row.forgotten),
@@ -278,7 +284,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
 
     @property
     def forgets(self) -> int:
-        """A number that grows when somebody is removed; 0 where nobody was."""
+        """A number that grows whenever somebody is removed; 0 if nobody was."""
         return int(self._forgets or 0)
 
     @cached_property
@@ -286,6 +292,6 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         return self.note(FORGETS)
 
     def note(self, name: str) -> str | None:
-        """The value that a run stored under the name for later ones."""
+        """The value that a run stored under the name for later runs."""
         rows = self._all(_NOTE, {"note": name})
         return rows[0][0] if rows else None

@@ -56,7 +56,7 @@ from dashboard_scraper.store.versions import Content, DayRows, difference
 
 _MARKS = ("held", "suspicious")
 _OF_FIGURES = ("status", "users", "active_users", *(column.name for column in SUM_COLUMNS))
-"""What the ledger has of the figures."""
+"""The columns of the ledger that describe the figures."""
 
 # Each is built once: see `statements`.
 _OF_FETCH = deletion_of_day(DAY_FETCH).where(DAY_FETCH.c.fetched_at == bindparam("at"))
@@ -75,7 +75,7 @@ Answer = dict[Table, Content]
 
 
 class Stored(Enum):
-    """What `put` did with an answer."""
+    """What was done with an answer by `put`."""
 
     FIRST = "first"  # the day was missing before
     SAME = "same"  # it equals the version in force
@@ -100,7 +100,7 @@ class AcceptAll:
     """The policy that accepts every change."""
 
     def is_settled(self, stored: LedgerDay) -> bool:  # noqa: ARG002
-        """True, so that the details of a repeated answer stay."""
+        """True, so that details stay if an answer repeats."""
         return True
 
     def reason_to_hold(self, change: Change) -> str | None:  # noqa: ARG002
@@ -127,7 +127,7 @@ class StoredDay:
     ) -> tuple[Stored, LedgerDay | None]:
         """Store an answer; returns what was done with it, and the ledger's row before.
 
-        New figures get this mark `suspicious`, if there is one.
+        New figures get the mark `suspicious`, if it is given.
         """
         row = ledger_row(self._source, usage, fetched_at)
         new = user_rows(usage)
@@ -140,7 +140,7 @@ class StoredDay:
         before = ledger_day(current)
         stored = {table: self.rows.current(table) for table in ANSWER_TABLES}
         old = stored[USER_DAY]
-        if _is_damaged(old, before):  # a comparison with damaged rows says nothing: repair them
+        if _is_damaged(old, before):  # comparing with damaged rows is useless: repair them
             if row["digest"] != current["digest"]:
                 self._supersede(current, row, stored, answer, suspicious)
                 return Stored.REVISED, before
@@ -148,7 +148,7 @@ class StoredDay:
             stored[USER_DAY] = old = new
         else:
             self._repair_people(old, people)
-        # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
+        # After `forget`, even an equal answer is a revision: then nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
             self._update_records(before.version, stored, answer)
             self._repeat(current, row, answer, settled=policy.is_settled(before))
@@ -166,7 +166,9 @@ class StoredDay:
         policy: Policy,
         suspicious: str | None,
     ) -> Stored:
-        """Put other figures in force than those that are, unless they are rejected or held."""
+        """Put figures in force that differ from the current ones, unless they were rejected or are
+        held.
+        """
         known, fetched_at = self._version_like(row), row["fetched_at"]
         if known is not None and known["state"] == VersionState.REJECTED.value:
             self._repeat_archived(known, fetched_at)
@@ -196,7 +198,7 @@ class StoredDay:
             self._record_marks(row["fetched_at"], {"held": None, "suspicious": suspicious})
 
     def _repair_people(self, rows: Content, people: People) -> None:
-        """Write the bitmaps again, and names that are lost, where they do not match the rows."""
+        """Write the bitmaps again, and lost names, if they do not match the rows."""
         source, day, numbers = self._source, self._day, self.rows.numbers
         if not day_people.is_right(self._connection, source, day, rows, numbers):
             self._add_persons(rows, people)
@@ -207,7 +209,7 @@ class StoredDay:
             self.rows.replace(table, old.get(table, {}), new[table])
 
     def _update_records(self, current: int, old: Answer, new: Answer) -> None:
-        """Records may change without any figure: by a field that the catalogue does not know."""
+        """Store records that changed without any figure, in a field unknown to the catalogue."""
         if old[RECORD_DAY] != new[RECORD_DAY]:
             self.rows.rebase(RECORD_DAY, current, old[RECORD_DAY], new[RECORD_DAY])
             self.rows.replace(RECORD_DAY, old[RECORD_DAY], new[RECORD_DAY])
@@ -237,8 +239,8 @@ class StoredDay:
         """Record that the source gave the same answer again.
 
         Details (editors and languages, credits) of a settled day stay. Otherwise they may have
-        changed although the users' figures have not: they are archived with a version of their own,
-        so that they are fetched again.
+        changed although the users' figures have not: they are archived as a separate version, so
+        that they are fetched again.
         """
         # The same figures give the same sums, unless those in the ledger are damaged.
         of_figures = {name: row[name] for name in _OF_FIGURES}
@@ -320,7 +322,7 @@ class StoredDay:
         self._record_fetch(since, number)
 
     def _repeat_archived(self, known: RowMapping, fetched_at: datetime) -> None:
-        """Record that the source gave again an answer that is stored but not in force."""
+        """Record that the source repeated an answer that is stored but not in force."""
         number = known["version"]
         self._withdraw_held(fetched_at, but=number)
         again = known["fetched_at"].date() < fetched_at.date()
@@ -399,7 +401,7 @@ class StoredDay:
             self._record_marks(moment, marks)
 
     def _marks(self) -> dict[str, str | None]:
-        """Those of the version in force."""
+        """The marks of the version in force."""
         return dict(self.rows.execute(_CURRENT_MARKS).mappings().one())
 
     def _record_marks(self, moment: datetime, marks: dict[str, str | None]) -> None:
@@ -413,7 +415,7 @@ class StoredDay:
             self.mark(moment, suspicious=None)
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
-        """Upsert the details that were fetched with the version in force."""
+        """Upsert the details fetched for the version in force."""
         old = self.rows.current(table)
         self.rows.rebase(table, self._current(), old, content)
         self.rows.replace(table, old, content)

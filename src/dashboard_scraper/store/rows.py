@@ -21,7 +21,7 @@ from dashboard_scraper.store.empty_days import sums_of_nobody
 from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
 
 _by_name = attrgetter("user", "service")
-_ENCODED_AT_ONCE = 1000  # users: the counts of a large tenant's take as much memory as the users
+_ENCODED_AT_ONCE = 1000  # users: encoding a large tenant's counts takes as much memory as the users
 _encode = msgspec.json.Encoder().encode
 _decode_extra = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_differences = msgspec.json.Decoder(list[Difference]).decode
@@ -44,13 +44,13 @@ class DetailStatus(Enum):
 class LedgerDay(msgspec.Struct, frozen=True):
     """The ledger's row of one day.
 
-    `fetched_at` is when the fetch began. `sums` are those of the users' counts, `totals` the
+    `fetched_at` is when the fetch began. `sums` are the sums of the users' counts, `totals` the
     tenant's own figures. `forgotten` counts the users who were removed since. `editor_language` and
-    `credits` are None where these were not fetched. `version` numbers the different answers for the
-    day. Days on which the same users had the same counts have the same `digest`. `suspicious` says
-    why the figures are in doubt, `held` what the held version would change: in words, without
-    names. `repeats` counts the later days (in UTC) on which the source gave the same answer.
-    `accepted_at` is since when the version is in force.
+    `credits` are None if these details were not fetched. `version` numbers the different answers
+    for the day. Days on which the same users had the same counts have the same `digest`.
+    `suspicious` says why the figures are in doubt, and `held` what the held version would change,
+    both in words and without names. `repeats` counts the later days (in UTC) on which the source
+    gave the same answer. `accepted_at` is when the version came into force.
     """
 
     source: str
@@ -114,7 +114,7 @@ def sum_columns(sums: Figures) -> dict[str, Any]:
 
 
 def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
-    """From a row of the ledger, or of an archived version, by column name."""
+    """The `LedgerDay` of a row of the ledger, or of an archived version, by column name."""
     stored = {name: row[column.name] for name, column in TOTAL_COLUMNS.items()}
     totals = {name: total for name, total in stored.items() if total is not None}
     details = [DetailStatus(row[name]) if row[name] else None for name in _DETAILS]
@@ -144,7 +144,7 @@ _DETAILS = ("editor_language", "credits")
 
 
 def user_rows(usage: DayUsage) -> dict[tuple[str], Row]:
-    """The day's rows by user: in the order of the table's columns after these."""
+    """The day's rows by user, with values in the order of the table's columns after the key."""
     if "\0" in "".join([user.user for user in usage.users]):  # PostgreSQL's text cannot store it
         raise _holds_nul(usage)
     rows = {
@@ -170,7 +170,7 @@ def record_rows(usage: DayUsage) -> dict[tuple[str], tuple[str]]:
 
 
 def user_usage(row: Any) -> UserUsage:
-    """From a row of user_login, the figures, extra and service_account."""
+    """The usage in a row of user_login, the figures, extra and service_account."""
     extra = row[-2]
     return UserUsage(row[0], Figures(*row[1:-2]), _decode_extra(extra) if extra else {}, row[-1])
 

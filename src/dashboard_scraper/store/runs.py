@@ -1,4 +1,4 @@
-"""What runs did: a row for each source of each run that fetches."""
+"""What runs did: one row per source and run, for runs that fetch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NIGHTLY = "last-28-days"
 
 
 class RunCounts(msgspec.Struct, frozen=True):
-    """How many days a run fetched and stored, how many of these replaced other figures, how many
-    days failed, and how many requests it sent.
+    """How many days a run fetched and stored, for how many of these it replaced other figures, how
+    many days failed, and how many requests it sent.
     """
 
     days_fetched: int
@@ -29,8 +29,8 @@ class RunCounts(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run for one source. Without `ended_at` and all after it, it is still running or was killed
-    before it could say how it ended.
+    """A run for one source. If `ended_at` and the fields after it are missing, the run is still
+    going on, or was killed before it could record how it ended.
     """
 
     number: int
@@ -64,7 +64,7 @@ class RunList(msgspec.Struct, frozen=True):
     runs: list[Run]
 
     def lines(self) -> list[str]:
-        """A line for each, for people."""
+        """One line per run, for people."""
         return [
             f"{iso_utc(run.started_at)} {run.source} {run.command}: {run.ending}"
             for run in self.runs
@@ -72,7 +72,7 @@ class RunList(msgspec.Struct, frozen=True):
 
 
 def without_clocks_ahead(newest_first: Iterable[Run]) -> Iterator[Run]:
-    """The runs, but none that began after one with a later number: its clock was ahead."""
+    """The runs, except those that began after a run with a higher number: their clock was ahead."""
     earliest = None
     for run in newest_first:
         if earliest is None or run.started_at <= earliest + CLOCKS_DIFFER:
@@ -108,4 +108,4 @@ NEWEST_ENDED = NEWEST_FIRST.where(
         select(func.max(RUN.c.number)).where(RUN.c.ended_at.is_not(None)).group_by(RUN.c.source)
     )
 )
-"""Of each source."""
+"""The newest ended run of each source."""

@@ -2,7 +2,7 @@
 
 A store records the version of its schema. The version grows with every change here and with every
 metric added to the catalogue. Migration only adds tables and columns: in existing rows a new column
-is NULL, which means unknown, as is true.
+is NULL, which rightly means unknown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from dashboard_scraper.store.column_types import Amount, Moment, Seen
 VERSION = 9
 
 
-# Sorted as in Python, whatever the database's collation: the same users give the same output bytes.
+# Sorted as in Python, whatever the database's collation, so that the same users give the same
+# bytes.
 _NAME = Text().with_variant(Text(collation="C"), "postgresql")
 _FIGURE_TYPES: dict[Kind, Any] = {
     Kind.COUNT: BigInteger,
@@ -152,7 +153,7 @@ CREDIT_DAY = Table(
     Column("credits_consumed", Double, nullable=False, comment="Credits; a fraction is allowed"),
     sqlite_with_rowid=False,
 )
-# What the catalogue does not know yet is not lost: the records as a source sent them.
+# The records as a source sent them, so that fields unknown to the catalogue are not lost.
 RECORD_DAY = Table(
     "record_day",
     metadata,
@@ -161,7 +162,7 @@ RECORD_DAY = Table(
     Column("record", Text, nullable=False, comment="JSON, as the source sent it"),
     sqlite_with_rowid=False,
 )
-# Which names are one person: not stored in the rows of days, since IDENTITY_FILE may change.
+# Which names are one person. Not stored in the rows of days, since IDENTITY_FILE may change.
 PERSON = Table(
     "person",
     metadata,
@@ -170,7 +171,7 @@ PERSON = Table(
     Column("number", Integer, comment="Its bit in the bitmaps of `day_people`; never changes"),
 )
 
-# Who the names are that mean somebody in their source alone: logins, and ids of the source's own.
+# The people behind names that identify somebody in one source only, such as logins and ids.
 SOURCE_PERSON = Table(
     "source_person",
     metadata,
@@ -179,7 +180,7 @@ SOURCE_PERSON = Table(
     Column("person", _NAME, nullable=False, comment=_PERSON),
 )
 
-# Bitmaps of the people of a day in force, by their numbers. NULL: not computed yet.
+# Bitmaps of the people of a day's version in force, by their numbers. NULL: not computed yet.
 DAY_PEOPLE = Table(
     "day_people",
     metadata,
@@ -190,7 +191,7 @@ DAY_PEOPLE = Table(
     *(Column(m.name, LargeBinary, comment=f"Those with more than 0: {m.title}") for m in COUNTS),
 )
 
-# What one answer of the source brings, and what is fetched later for the version in force.
+# The rows of one answer of the source, and details that are fetched later for the version in force.
 ANSWER_TABLES = (USER_DAY, RECORD_DAY)
 DETAIL_TABLES = (EDITOR_LANGUAGE_DAY, CREDIT_DAY)
 # The rows of a day, which are replaced and archived together.
@@ -220,8 +221,8 @@ DAY_VERSION = Table(
 
 
 def _version_of(table: Table) -> Table:
-    """A table for the rows by which a version of a day differs from its `base`: the version's own
-    row, or one marked `gone` where only the base has it.
+    """A table for the rows that differ between a version of a day and its `base`: the version's own
+    row, or one marked `gone` if only the base has the row.
     """
     keys = [c for c in table.c if c.primary_key]
     return Table(
@@ -238,8 +239,8 @@ def _version_of(table: Table) -> Table:
 
 VERSION_TABLES = {table: _version_of(table) for table in DAY_TABLES}
 
-# Every fetch, with the version that it found: a version's age is that of its first fetch, its
-# freshness that of its newest.
+# Every fetch, with the version that it found: a version's age is counted from its first fetch, and
+# its freshness from its newest.
 DAY_FETCH = Table(
     "day_fetch",
     metadata,
@@ -249,7 +250,7 @@ DAY_FETCH = Table(
     sqlite_with_rowid=False,
 )
 
-# The history of the ledger's marks of a day, for `as_of`: each row is valid from `marked_at` on.
+# The history of a day's marks in the ledger, for `as_of`: each row is valid from `marked_at` on.
 DAY_MARK = Table(
     "day_mark",
     metadata,
@@ -271,7 +272,7 @@ TENANT_FIGURE = Table(
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
-# Costs have a ledger of their own: they are fetched, settled and revised apart from the counts.
+# Costs have their own ledger: they are fetched, settled and revised separately from the counts.
 _COST_TYPES: dict[CostKind, Any] = {
     CostKind.TOKENS: BigInteger,
     CostKind.MONEY: Amount,
@@ -325,7 +326,7 @@ COST_LEDGER = Table(
 COST_SUM_COLUMNS = tuple(COST_LEDGER.c[metric.name] for metric in COST_METRICS)
 COST_TOTAL_COLUMNS = tuple(COST_LEDGER.c[f"source_{metric.name}"] for metric in COST_METRICS)
 
-# Superseded versions: their ledger rows, and the rows by which each differs from the next one.
+# Superseded versions: their ledger rows, and the rows that differ from the next version.
 COST_VERSION = Table("cost_version", metadata, *_day_key(), _version_key(), *_cost_ledger_columns())
 COST_DAY_VERSION = _version_of(COST_DAY)
 COST_TABLES = (COST_DAY, COST_DAY_VERSION)
@@ -340,7 +341,7 @@ BUDGET = Table(
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
-# Who may use the assistant. Who lost the seat stays, with the last answer that had it.
+# Who may use the assistant. Seats that were lost stay, with the last answer that had them.
 SEAT = Table(
     "seat",
     metadata,
@@ -372,7 +373,7 @@ RUN = Table(
     Column("version", Text, nullable=False, comment="The program's version"),
 )
 
-# What somebody was notified of, and for how long it was so.
+# What somebody was notified of, and for how long it held.
 NOTICE = Table(
     "notice",
     metadata,

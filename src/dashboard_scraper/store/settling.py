@@ -16,8 +16,8 @@ def _no_lag(_source: str) -> int:
 
 
 class Settling(NamedTuple):
-    """How many days after its end a day is settled: its counts, and its costs. `lag_of` a source is
-    how many it takes until the source is expected to have the day at all.
+    """How many days after its end a day's counts and costs are settled. `lag_of` returns, for a
+    source, after how many days the source is expected to have the day at all.
     """
 
     counts: int
@@ -28,18 +28,18 @@ class Settling(NamedTuple):
 def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetime) -> bool:
     """Whether the day was settled by the time it was fetched.
 
-    A day that was fetched in the future is not: some clock was wrong.
+    A day that was fetched in the future was not: some clock was wrong.
     """
     return settled_by(stored.day, stored.fetched_at, settle_days, now)
 
 
 def settled_by(day: date, fetched_at: datetime, settle_days: int, now: datetime) -> bool:
-    """The same of a day whose row is not read."""
+    """The same for a day whose row is not read."""
     return _settles_at(day, settle_days) <= fetched_at <= now
 
 
 def was_settled(stored: LedgerDay | CostLedgerDay, settle_days: int) -> bool:
-    """The same whatever time it is, for outputs that only new figures may change."""
+    """The same whatever the current time, for outputs that may change only with new figures."""
     return _settles_at(stored.day, settle_days) <= stored.fetched_at
 
 
@@ -48,8 +48,8 @@ def _settles_at(day: date, settle_days: int) -> datetime:
 
 
 def was_over(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:
-    """Whether the day had ended when it was fetched, and the fetch is not in the future: others do
-    not count for the freshness.
+    """Whether the day had ended when it was fetched, and the fetch is not in the future: only such
+    days count for the freshness.
     """
     return end_of_day(stored.day) <= stored.fetched_at and not is_in_future(stored, now)
 

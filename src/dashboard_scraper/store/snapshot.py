@@ -22,15 +22,15 @@ Explained = Callable[[], AbstractContextManager[None]]
 _ROWS_AT_ONCE = 1000
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
-# Queries of a single day, and conditions and sums of many columns, are built once: SQLAlchemy takes
-# longer to build them than the database to run them.
+# Queries of a single day, and conditions and sums of many columns, are built only once: SQLAlchemy
+# takes longer to build them than the database takes to run them.
 IS_OF_DAY = (USER_DAY.c.source == bindparam("source"), USER_DAY.c.day == bindparam("day"))
 
 
 class Snapshot:
     """A connection with a snapshot's transaction, and the store's place for messages.
 
-    `moment` is the earlier one whose versions it has; None: those in force now.
+    It has the versions in force at `moment`; None: those in force now.
     """
 
     def __init__(
@@ -56,14 +56,16 @@ class Snapshot:
             return self._connection.execute(query, values).all()
 
     def _each(self, query: Any, values: Mapping[str, Any]) -> Iterator[Any]:
-        """The same one by one, for very many: SQLAlchemy's rows take as much memory as the sums."""
+        """The rows one by one, for large results: SQLAlchemy's rows take as much memory as the
+        sums.
+        """
         with self._explained():
             for rows in self._connection.execute(query, values).partitions(_ROWS_AT_ONCE):
                 yield from rows
 
     def _as_stored(self, query: Any, values: Mapping[str, Any]) -> Sequence[Any]:
-        """All rows as the driver returns them: not as rows of SQLAlchemy, nor with values of the
-        columns' types, which for many rows takes longer than the query.
+        """All rows as the driver returns them. Making SQLAlchemy's rows, with values of the
+        columns' types, takes longer than the query if there are many.
         """
         with self._explained(), self._connection.execute(query, values) as result:
             rows: Sequence[Any] = result.cursor.fetchall()
@@ -88,7 +90,7 @@ class Snapshot:
         return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
 
     def _damaged(self, day: date, what: str) -> StoreFailed:
-        """What to raise where `what` is stored of a day is not what the ledger says."""
+        """The error to raise if `what`, as stored for a day, does not match the ledger."""
         return StoreFailed(
             f"{self._place}: {what} of {day} do not match the ledger; restore the store from a"
             " backup, or fetch the day again with --refresh"

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# SQLite's busy timeout waits in C, where Python handles no signals: so it is short, and retried.
+# SQLite's busy timeout waits in C, where Python handles no signals, so it is short and retried.
 _BUSY_SECONDS = 0.5
 _PATIENCE_SECONDS = 30
 _PAUSE_SECONDS = 0.01
@@ -86,7 +86,7 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        # Imported here: it imports much of its own, and whoever reads needs no lock.
+        # Imported here, since it imports a lot, and reading needs no lock.
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         make_folder(self._path.parent, self._mode)
@@ -99,7 +99,7 @@ class SqliteBackend:
                 ) from None
             begun = iso_utc(datetime.now(UTC).replace(microsecond=0))
             held.callback(self._holder_path.unlink, missing_ok=True)
-            with contextlib.suppress(OSError):  # only information for people: the lock is held
+            with contextlib.suppress(OSError):  # only for people's information: the lock is held
                 self._holder_path.unlink(missing_ok=True)  # left by a killed run
                 with open(create_file(self._holder_path, self._mode), "w") as file:  # noqa: PTH123
                     file.write(f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n")
@@ -113,7 +113,7 @@ class SqliteBackend:
                 self._ended.clear()
 
     def _remove_new(self) -> None:
-        """Remove what a run left that was killed while it created the store."""
+        """Remove the files of a run that was killed while it created the store."""
         with explained(self._new_path):
             for suffix in ("", "-journal", "-wal", "-shm"):
                 self._new_path.with_name(f"{self._new_path.name}{suffix}").unlink(missing_ok=True)
@@ -121,7 +121,7 @@ class SqliteBackend:
     def _narrow(self) -> None:
         """Restrict the files of a store that was created with a wider mode to OUTPUT_MODE.
 
-        A mode that is narrower than the setting stays: somebody chose it.
+        A mode that is narrower than the setting stays: somebody chose it deliberately.
         """
         file = os.path.realpath(self._path)  # SQLite puts -wal and -shm beside a link's target
         paths = [self._lock_path, *(Path(f"{file}{end}") for end in ("", "-wal", "-shm"))]
@@ -148,7 +148,9 @@ class SqliteBackend:
             raise StoreFailed(f"{self._path} cannot be read: {error.strerror or error}") from error
 
     def create(self) -> None:
-        """Under another name first, so that a file under the store's name always has its tables."""
+        """Create the file under another name first, so that a file with the store's name always has
+        tables.
+        """
         new = self._new_path
         self._remove_new()  # left by a call that failed
         with explained(new):
@@ -203,8 +205,8 @@ class SqliteBackend:
     def _begun(self, options: str) -> Connection:
         connection = self._open(options, "BEGIN")
         try:
-            # BEGIN is lazy in SQLite: the first read takes the snapshot. It may have to wait for
-            # another program that recovers the WAL of a killed run.
+            # BEGIN is lazy in SQLite: the first read takes the snapshot. It may have to wait while
+            # another program recovers the WAL of a killed run.
             self._patiently(lambda: connection.exec_driver_sql("SELECT 1 FROM sqlite_master"))
         except BaseException:
             connection.close()
@@ -226,8 +228,8 @@ class SqliteBackend:
         return None
 
     def scrub(self) -> None:
-        """VACUUM: deleted rows stay readable in free pages until these are reused. `secure_delete`
-        would not do, since it leaves the copies that remain where SQLite moved rows between pages.
+        """VACUUM, since deleted rows stay readable in free pages until these are reused.
+        `secure_delete` is not enough: it leaves copies where SQLite has moved rows between pages.
         """
         if self._writer is None:
             return
@@ -293,8 +295,8 @@ def _insert(table: Table, names: tuple[str, ...]) -> str:
 def _plain_columns(table: Table, rows: Sequence[Row]) -> dict[str, Sequence[object]]:
     """The columns by name, with values of SQLite's types.
 
-    Without those that are NULL in every row: to pass a value takes longer than to store it, and no
-    source knows a third of the figures.
+    Without columns that are NULL in every row: passing a value takes longer than storing it, and
+    every source lacks at least a third of the figures.
     """
     found: dict[str, Sequence[object]] = {}
     for column, plain, values in zip(
@@ -325,7 +327,7 @@ _PLAIN: tuple[tuple[type[TypeEngine[Any]], Callable[[Any], str]], ...] = (
 
 @cache
 def _plain_of(table: Table) -> list[Callable[[Any], str] | None]:
-    """For each column, what makes values of SQLite's types; None where they are."""
+    """For each column, what converts its values to SQLite's types; None if they have such types."""
     return [
         next((plain for kind, plain in _PLAIN if isinstance(column.type, kind)), None)
         for column in table.c
@@ -333,20 +335,20 @@ def _plain_of(table: Table) -> list[Callable[[Any], str] | None]:
 
 
 def _driver(connection: Connection) -> Any:
-    """The sqlite3 connection; on SQLAlchemy's, every statement begins a transaction."""
+    """The sqlite3 connection: on SQLAlchemy's, every statement begins a transaction."""
     return connection.connection.driver_connection
 
 
 def _error_code(error: Exception) -> int | None:
-    """SQLite's primary error code, also of an error that SQLAlchemy has wrapped."""
+    """SQLite's primary error code, also for an error that SQLAlchemy has wrapped."""
     code: int | None = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
     return None if code is None else code & 0xFF  # the higher bits are the extended code
 
 
 def interruptibly(driver: sqlite3.Connection, statement: str) -> None:
-    """Execute a statement of minutes in a thread, so that the main thread handles signals."""
+    """Execute a statement that takes minutes in a thread: the main thread still handles signals."""
     raised: list[sqlite3.Error] = []
-    # An event, since Thread.join, when a signal interrupts it, may mark a running thread as ended.
+    # An event, since Thread.join may mark a running thread as ended if a signal interrupts it.
     done = threading.Event()
 
     def execute() -> None:

@@ -2,8 +2,8 @@
 
 While a file in WAL mode is written, its newest changes are in a `-wal` file beside it, with an
 index in a `-shm` file. Opening the store creates these, so a user without write permission can open
-it in two cases only: if both files exist; or if there is no `-wal`, with `immutable=1`, by which
-SQLite assumes that the file never changes. Whether it has is therefore checked after every query.
+it only if both files exist, or, if there is no `-wal`, with `immutable=1`. With that, SQLite
+assumes that the file never changes, so a check after every query finds out whether it has.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Access(msgspec.Struct, frozen=True):
 
 
 def stat_of(path: Path) -> os.stat_result | None:
-    """Like Path.stat; None where there is no such file."""
+    """Like Path.stat; None if there is no such file."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -46,7 +46,7 @@ def may_write(path: Path) -> bool:
 
 
 def access_for_reading(path: Path) -> Access:
-    """How this process can open the file for reading; StoreFailed where it cannot."""
+    """How this process can open the file for reading; StoreFailed if it cannot."""
     real = Path(os.path.realpath(path))
     if may_write(real):
         return Access(WRITING, lambda: None)
@@ -69,7 +69,7 @@ def access_for_reading(path: Path) -> Access:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """What identifies the file, and what changes when it is written to; None if there is none."""
+    """What identifies the file, and what changes when it is written to; None without a file."""
     found = stat_of(path)
     if found is None:
         return None

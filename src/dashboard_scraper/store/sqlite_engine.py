@@ -1,7 +1,7 @@
 """SQLAlchemy's engine for all SQLite stores of a process.
 
-One for all, since an engine caches the statements that it has compiled, and to compile one takes
-longer than to run it.
+One for all, since an engine caches compiled statements, and compiling a statement takes longer than
+running it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Statements about one day, built once for each table.
 
-SQLAlchemy takes longer to build a statement, and to find that it has compiled it before, than the
-database to run it. So a statement is built with parameters, and executed with their values.
+SQLAlchemy takes longer to build a statement, and to find it among those compiled before, than the
+database takes to run it. So statements are built with parameters, and executed with their values.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from dashboard_scraper.model.dates import Window
 
-# Not named as the columns are: these names are those of the values that an UPDATE sets.
+# Not named like the columns, since an UPDATE uses those names for the values that it sets.
 _SOURCE, _DAY, _VERSION = "of_source", "of_day", "of_version"
 
 
@@ -37,7 +37,7 @@ def day_values(source: str, day: date) -> Mapping[str, Any]:
 
 
 def version_values(number: int) -> Mapping[str, Any]:
-    """The value of the parameter that `is_of_version` has besides."""
+    """The value of the additional parameter in `is_of_version`."""
     return {_VERSION: number}
 
 
@@ -97,12 +97,12 @@ def deletion_of_version(table: Table) -> Delete:
 
 @cache
 def insertion(table: Table) -> Insert:
-    """Inserts the rows that it is executed with."""
+    """Inserts the rows with which it is executed."""
     return insert(table)
 
 
 def of_source(table: Table, query: Select[Any], *, windowed: bool = False) -> Select[Any]:
-    """The query restricted to one source, and if `windowed` to a window: see `source_values`."""
+    """The query restricted to one source and, if `windowed`, to a window: see `source_values`."""
     query = query.where(table.c.source == bindparam("source"))
     if windowed:
         query = query.where(table.c.day.between(bindparam("start"), bindparam("end")))
@@ -111,7 +111,7 @@ def of_source(table: Table, query: Select[Any], *, windowed: bool = False) -> Se
 
 @cache
 def rows_by_day(table: Table, *, windowed: bool) -> Select[Any]:
-    """Whole rows, oldest first; restricted as `of_source` does."""
+    """Whole rows, oldest first, restricted as in `of_source`."""
     return of_source(table, select(table), windowed=windowed).order_by(table.c.day)
 
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Unreconciled(msgspec.Struct):
-    """A day whose users' sums differ from the tenant's own figures by more than is tolerated."""
+    """A day whose users' sums differ from the tenant's own figures by more than the tolerance."""
 
     day: date
     differences: list[Difference]
@@ -47,15 +47,15 @@ class SourceStatus(msgspec.Struct):
     """The days of one source, from the first that was fetched to the newest completed one.
 
     `last` may be today. Days after it are in `future`, and neither `complete` nor `empty`: they
-    were stored while a clock was ahead. The `fetched_at` of days in `fetched_in_future` is still to
-    come. `newest_over` is the newest day that had ended when it was fetched, as far as clocks were
-    right: the freshness is measured from its end. `rows` is the number of user-days. `missing` days
-    should be stored by now: none that the source is not expected to have yet. `unsettled` days may
-    still grow, `unchecked` ones came without the tenant's figures, and from `forgotten` ones a user
-    was removed. `editor_language` and `credits` count the days that have such figures; those of
-    `editor_language_unreconciled` do not add up to the users' figures. `costs` is None where no day
-    has costs. `last_success` is when a run last fetched everything that it should, without a day in
-    doubt.
+    were stored while a clock was ahead. The `fetched_at` of days in `fetched_in_future` is in the
+    future. `newest_over` is the newest day that had ended when it was fetched, as far as clocks
+    were right: the freshness is measured from its end. `rows` is the number of user-days. `missing`
+    days should be stored by now: days that the source is not expected to have yet are not among
+    them. `unsettled` days may still grow, `unchecked` days came without the tenant's figures, and
+    from `forgotten` days a user was removed. `editor_language` and `credits` count the days that
+    have such figures; on the days in `editor_language_unreconciled`, the figures do not add up to
+    the users' figures. `costs` is None if no day has costs. `last_success` is when a run last
+    fetched everything that it should have, without a day in doubt.
     """
 
     source: str
@@ -90,7 +90,7 @@ class SourceStatus(msgspec.Struct):
 
 
 class StoreStatus(msgspec.Struct):
-    """The report of `status`; `runs` has the newest of each source that has ended."""
+    """The report of `status`; `runs` has the newest ended run of each source."""
 
     store: str
     sources: list[SourceStatus]
@@ -177,7 +177,7 @@ def _of_kind(doubts: Iterable[Doubt], kind: DoubtKind) -> list[Doubtful]:
 
 
 def _expected_days(first: date, today: date, lag: int) -> Iterator[date]:
-    """Up to yesterday, or to the day that the source has by then."""
+    """The days up to yesterday, or up to the newest that the source is expected to have."""
     newest = last_complete_days(1, today - timedelta(lag)).end
     return Window(first, newest).days() if first <= newest else iter(())
 
@@ -291,11 +291,11 @@ def raise_if_stale(
     status: StoreStatus, source_name: str, max_age: timedelta, now: datetime, *, costs: bool
 ) -> None:
     """Raise Stale if the source's newest day ended longer than `max_age` ago, or there is none;
-    with `costs`, also if its newest day with costs did, where the store has any.
+    with `costs`, also if its newest day with costs did (if the store has any).
 
     An empty day counts: it was fetched, and nobody was active. A day that had not ended when it was
-    fetched does not count, nor one whose fetch is in the future. Logs a warning for days within
-    `max_age` that are in doubt, and for days that were stored while a clock was wrong.
+    fetched does not count, nor does a day whose fetch is in the future. Logs a warning for days
+    within `max_age` that are in doubt, and for days that were stored while a clock was wrong.
     """
     source = next((each for each in status.sources if each.source == source_name), None)
     if source is None:

@@ -56,10 +56,10 @@ _DELETION_OF_NOTE = delete(INFO).where(INFO.c.name == bindparam("note"))
 class Store:
     """A store of user-days. Creating the object opens nothing; writing requires `locked`.
 
-    `people` say which names are one person, for the views; without them, the stored keys stay.
+    `people` says which names are one person, for the views; without it, the stored keys stay.
 
-    Every method raises StoreFailed where the store cannot be read or written, and UsageError where
-    it is not a store, or one of a newer version.
+    Every method raises StoreFailed if the store cannot be read or written, and UsageError if it is
+    not a store, or is one of a newer version.
     """
 
     def __init__(self, backend: Backend, people: People | None = None) -> None:
@@ -79,7 +79,7 @@ class Store:
 
     @property
     def shown(self) -> str:
-        """The store's place for logs and messages: without a password."""
+        """The store's place without a password, for logs and messages."""
         return self._backend.shown
 
     def exists(self) -> bool:
@@ -89,7 +89,7 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the store's lock; LockHeld, which names the holder, where another run has it."""
+        """Hold the store's lock; if another run has it, LockHeld, which names the holder."""
         with contextlib.ExitStack() as held:
             with self._explained():
                 held.enter_context(self._backend.locked())
@@ -182,7 +182,7 @@ class Store:
         return self
 
     def _is_old(self, view: View) -> bool:
-        """Whether the store needs a migration; UsageError where this user may not migrate it."""
+        """Whether the store needs a migration; UsageError if this user may not migrate it."""
         with self._confirmed(view):
             version = self._version(view.connection)
             if version == VERSION:
@@ -196,7 +196,7 @@ class Store:
         return True
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
-        """Run the work in one transaction; where the connection is lost, it may run again."""
+        """Run the work in one transaction; if the connection is lost, the work may run again."""
         with self._write_lock, self._explained():
             if not self._is_open:
                 raise StoreFailed(f"{self.shown} is closed: the run has ended")
@@ -207,7 +207,7 @@ class Store:
         with self._explained():
             try:
                 yield
-            finally:  # also after an error: a file that changed under a query may look damaged
+            finally:  # also after an error: a file that changes during a query may look damaged
                 view.confirm()
 
     @contextlib.contextmanager
@@ -260,7 +260,8 @@ class Store:
 
     def accept(self, source: str, day: date, moment: datetime) -> bool:
         """Put the held version of a day in force from `moment` on; without one, clear the day's
-        `suspicious` mark. No run judges it any more. Returns whether there was anything to accept.
+        `suspicious` mark. No run judges the day any more. Returns whether there was anything to
+        accept.
         """
         self._put_days.add(day)
         return self._write(lambda c: self._stored_day(c, source, day).accept(moment))
@@ -274,7 +275,7 @@ class Store:
         self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
 
     def judged(self, source: str, days: Collection[date], moment: datetime) -> None:
-        """Record that these days were compared with others, and marked where they are odd."""
+        """Record that these days were compared with other days, and marked if they are odd."""
 
         def judged(connection: Connection) -> None:
             for day in days:
@@ -305,13 +306,13 @@ class Store:
     def mark_costs(
         self, source: str, window: Window, differences: Sequence[CostDifference]
     ) -> None:
-        """Set where the costs of a period do not add up, for each of its days that is stored; the
-        next different answer of a day removes it.
+        """Set the differences of a period whose costs do not add up, for each of its stored days; a
+        day's next different answer removes them.
         """
         self._write(lambda connection: mark_days(connection, source, window, differences))
 
     def put_budgets(self, source: str, budgets: Iterable[Budget], fetched_at: datetime) -> None:
-        """Replace the limits of users by those that the source named now."""
+        """Replace the limits of users by those that the source reports now."""
         listed = list(budgets)  # the work may run twice
 
         def replace(connection: Connection) -> None:
@@ -321,8 +322,8 @@ class Store:
         self._write(replace)
 
     def put_seats(self, source: str, seats: Iterable[Seat], fetched_at: datetime) -> None:
-        """Upsert the seats that the source reports now; those that it no longer has stay, and are
-        not current.
+        """Upsert the seats that the source reports now; seats that it no longer reports stay, but
+        are not current.
         """
         listed = list(seats)  # the work may run twice
 
@@ -388,12 +389,12 @@ class Store:
         self._write(lambda c: runs.end(c, number, ended_at, exit_code, counts))
 
     def put_notices(self, notices: Iterable[Notice]) -> None:
-        """Upsert what somebody was notified of."""
+        """Upsert notices, sent or not."""
         rows = list(notices)  # the work may run twice
         self._write(lambda connection: put_notices(connection, rows))
 
     def put_success(self, source: str, moment: datetime) -> None:
-        """Record that a run fetched everything that it should."""
+        """Record that a run fetched everything that it should have."""
         self.put_note(f"{LAST_SUCCESS}:{source}", moment.isoformat())
 
     def put_note(self, name: str, value: str) -> None:
@@ -407,8 +408,8 @@ class Store:
     def forget(self, user: str, source: str = "") -> int:
         """Remove a person under every name in every source; returns the number of deleted rows.
 
-        The ledger then has the sums of the remaining users, and how many were removed. A name that
-        is not an address is meant as this source spells it.
+        Afterwards, the ledger has the sums of the remaining users and the number of removed ones. A
+        name that is not an address is one in the spelling of this `source`.
         """
         people = (self._people or People()).of(source)
         removed = self._write(lambda connection: remove_person(connection, people, user))

@@ -52,8 +52,8 @@ _NOTHING: Mapping[Metric, Metric] = MappingProxyType({})
 
 
 class UserSums(NamedTuple):
-    """A user's sums over days, in the order of COUNTS: None where one of the days is unknown.
-    `known` are the sums without these days: None where there are no others.
+    """A user's sums over days, in the order of COUNTS: None if one of the days is unknown. `known`
+    are the sums without unknown days: None if all are unknown.
     """
 
     user: str
@@ -85,26 +85,26 @@ def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
 
 @cache
 def _is_active() -> ColumnElement[bool]:
-    """As `figures.is_active` defines it."""
+    """The condition for activity, as `figures.is_active` defines it."""
     unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
     not_idle = func.coalesce(USER_DAY.c[ACTIVE_DAYS.name], 1) != 0
     return or_(_any_of(COUNTS), and_(unknown, not_idle))
 
 
 def _sum_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Cast, since PostgreSQL's sum of integers is a decimal number."""
+    """The sum, cast since PostgreSQL's sum of integers is a decimal number."""
     return cast(func.sum(column), BigInteger)
 
 
 @cache
 def _sums_of(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[Any], ...]:
-    """The sums of what is known."""
+    """The sums of the known values."""
     return tuple(_sum_of(column) for column in columns)
 
 
 @cache
 def _whole_sums_of(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[Any], ...]:
-    """The sums, NULL where a value is unknown."""
+    """The sums, NULL if any value is unknown."""
     return tuple(case((func.count(c) == func.count(), _sum_of(c))) for c in columns)
 
 
@@ -149,7 +149,7 @@ def _are_shown(*, service_accounts: bool) -> tuple[ColumnElement[bool], ...]:
 
 
 def _is_on_days(table: Table) -> tuple[ColumnElement[bool], ...]:
-    """The conditions for rows of days of a source: `_days_values` has the values."""
+    """The conditions for rows of some days of a source: `_days_values` has the values."""
     days = bindparam("days", expanding=True, type_=Date())
     return table.c.source == bindparam("source"), table.c.day.in_(days)
 
@@ -204,7 +204,7 @@ def _unknown_user_days(metrics: tuple[Metric, ...], *, service_accounts: bool) -
 def _open_sums(
     total: Metric, parts: tuple[Metric, ...], *, service_accounts: bool
 ) -> tuple[Select[Any], Select[Any]]:
-    """How many there are, and the first."""
+    """Queries for the number of `OpenSum`s, and for the first."""
     whole = USER_DAY.c[total.name]
     # In SQL, x + NULL is NULL.
     sum_ = sum((func.coalesce(USER_DAY.c[part.name], 0) for part in parts), literal(0))
@@ -225,7 +225,7 @@ def _editor_language_sums(
 ) -> Select[Any]:
     table = EDITOR_LANGUAGE_DAY
     place = (table.c.user_login, table.c.editor, table.c.language)
-    # In SQL, x + NULL is NULL, and count() leaves NULL out: so an unknown part shows.
+    # In SQL, x + NULL is NULL, and count() leaves out NULL: so an unknown part is noticed.
     sums = [sum((table.c[metric.name] for metric in whole), literal(0)) for whole in wholes]
     whole_sums = (
         cast(case((func.count(each) == func.count(), func.sum(each))), BigInteger) for each in sums
@@ -238,7 +238,7 @@ def _editor_language_sums(
 
 
 class SumQueries(Snapshot):
-    """The part of a `Reader` that adds up."""
+    """The part of a `Reader` that adds up figures."""
 
     _newest_sums: tuple[Any, list[UserSums]] | None = None
 
@@ -250,11 +250,11 @@ class SumQueries(Snapshot):
         service_accounts: bool,
         at_least: Mapping[Metric, Metric] = _NOTHING,
     ) -> Figures:
-        """The sums of the day's known counts, of these `metrics`; None where no user's count is
-        known. A metric in `at_least` counts as that one for users of whom it is unknown.
+        """The sums of the day's known counts for these `metrics`; None if no user's count is known.
+        `at_least` maps metrics to others, which replace them for users for whom they are unknown.
         """
         sums = {}
-        if service_accounts and ledger.users:  # a sum in the ledger is one that everybody adds to
+        if service_accounts and ledger.users:  # a sum in the ledger includes everybody
             sums = {metric.name: ledger.sums[metric] for metric in metrics}
         left = tuple(metric for metric in metrics if sums.get(metric.name) is None)
         if left:
@@ -282,13 +282,13 @@ class SumQueries(Snapshot):
         *,
         service_accounts: bool,
     ) -> list[UserSums]:
-        """The sums over the days on which a user was active, sorted by name; StoreFailed where all
-        together they are not those of the ledger. Those of other metrics count as unknown.
+        """The sums over the days on which a user was active, sorted by name; StoreFailed if their
+        totals are not those of the ledger. Sums of other metrics are None.
         """
         wanted = tuple(place for place, metric in enumerate(COUNTS) if metric in {*metrics})
         key = source, frozenset(days), wanted, service_accounts
         if self._newest_sums is None or self._newest_sums[0] != key:
-            # The outputs of a run ask for the same, one after the other.
+            # The outputs of a run ask for the same sums, one after the other.
             self._newest_sums = key, self._sums_by_user(*key)
         return self._newest_sums[1]
 
@@ -299,7 +299,8 @@ class SumQueries(Snapshot):
         wanted: tuple[int, ...],
         service_accounts: bool,
     ) -> list[UserSums]:
-        # How many values are known is counted only where the ledger says that some are not.
+        # Known values are counted only for metrics of which the ledger says that some values are
+        # unknown.
         unknown = self._partly_unknown(source, days)
         partly = tuple(place for place in wanted if place in unknown)
         query = _sums_by_user(wanted, partly, service_accounts=service_accounts)
@@ -326,7 +327,7 @@ class SumQueries(Snapshot):
         wanted: Iterable[int],
         users: list[UserSums],
     ) -> None:
-        """Nobody else compares the rows of days that are not loaded with the ledger."""
+        """Compare the sums with the ledger: rows that are not loaded are compared nowhere else."""
         of_ledger = self._all(_of_ledger(_whole_sums_of), _days_values(source, days))[0]
         of_users = [0] * len(COUNTS)
         for start in range(0, len(users), _USERS_AT_ONCE):
@@ -342,7 +343,7 @@ class SumQueries(Snapshot):
                 )
 
     def _partly_unknown(self, source: str, days: Collection[date]) -> list[int]:
-        """The places of the counts that are unknown for somebody on one of the days."""
+        """The positions of the counts that are unknown for somebody on one of the days."""
         unknown = self._all(_of_ledger(_are_unknown), _days_values(source, days))[0]
         return [place for place, is_unknown in enumerate(unknown) if is_unknown]
 
@@ -393,8 +394,8 @@ class SumQueries(Snapshot):
         *,
         service_accounts: bool,
     ) -> list[PlaceSums]:
-        """For each user, editor and language the sums over the days: of each of the `wholes`, the
-        sum of its metrics, or None where a part is unknown.
+        """For each user, editor and language the sums over the days: for each of the `wholes`, the
+        sum of its metrics, or None if a part is unknown.
         """
         query = _editor_language_sums(tuple(map(tuple, wholes)), service_accounts=service_accounts)
         rows = self._all(query, _days_values(source, days))

@@ -1,8 +1,7 @@
 """Days whose figures no run has compared with other days yet: they are marked as suspicious.
 
-A run judges them when all are fetched. One that is killed before, or whose session ends, leaves
-them to the next run of their window, which has no other way to know: settled days are not fetched
-again.
+A run judges them when all are fetched. If it is killed before that, or its session ends, the next
+run of their window judges them. Only the mark tells it to: settled days are not fetched again.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What a source reports beside its days: seats, budgets and the tenant's figures of a period. Of
-these the store has the latest answer alone, and no versions.
+"""What a source reports besides its days: seats, budgets and the tenant's figures of a period. Of
+these the store has only the latest answer, and no versions.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _DELETION_OF_FIGURE = delete(TENANT_FIGURE).where(
 def put_seats(
     connection: Connection, source: str, seats: Iterable[Seat], fetched_at: datetime
 ) -> None:
-    """Upsert the seats that the source reports now; those that it no longer has stay, and are not
-    current.
+    """Upsert the seats that the source reports now; seats that it no longer reports stay, but are
+    not current.
     """
     rows = {seat.user: msgspec.structs.astuple(seat) for seat in seats}
     names = [column.name for column in _SEAT_COLUMNS]
@@ -46,7 +46,7 @@ def put_seats(
     query = select(SEAT.c.user_login, SEAT.c.first_fetched_at).where(is_of)
     known = {row[0]: row[1] for row in connection.execute(query)}
     connection.execute(update(SEAT).where(is_of).values(current=False))
-    # One by one: a database takes some ten thousand values in one statement.
+    # One by one, since a statement may have only some ten thousand values.
     if gone := [{"name": name} for name in known.keys() & rows.keys()]:
         replaced = delete(SEAT).where(is_of, SEAT.c.user_login == bindparam("name"))
         connection.execute(replaced, gone)
@@ -67,7 +67,7 @@ def put_seats(
 def put_budgets(
     connection: Connection, source: str, budgets: Iterable[Budget], fetched_at: datetime
 ) -> None:
-    """Replace the limits of users by those that the source named now."""
+    """Replace the limits of users by those that the source reports now."""
     rows = [
         {
             "source": source,

@@ -37,7 +37,7 @@ Content: TypeAlias = dict[Key, tuple[Any, ...]]
 Delta: TypeAlias = dict[Key, tuple[Any, ...] | None]
 """The rows of a version that differ from its base's; None for those that only the base has."""
 
-# If a larger share of a day's rows changes, all are rewritten: cheaper than to find each.
+# If a larger share of a day's rows changes, all are rewritten, which is cheaper than finding each.
 _MOST_SINGLE_ROWS = 0.5
 
 _ROWS_AT_ONCE = 1000  # of a driver's rows, which take as much memory as the content
@@ -65,8 +65,9 @@ def applied(delta: Delta, base: Content) -> Content:
 class DayRows:
     """The rows of one day, in every table and version, within a transaction.
 
-    `load` is the backend's, and needed for writing only. `names` restricts reading to these users.
-    `numbers` may be set to those of all names, which are read from the store otherwise.
+    `load` is the backend's function, and only needed for writing. `names` restricts reading to
+    these users. `numbers` may be set to the numbers of all names; otherwise they are read from the
+    store.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class DayRows:
         self.numbers: Mapping[str, int] = {}
 
     def execute(self, statement: Executable, values: Mapping[str, Any] = _NONE) -> Any:
-        """Execute a statement about this day, as those in `statements`."""
+        """Execute a statement about this day, such as those in `statements`."""
         return self._connection.execute(statement, {**self._values, **values})
 
     def current(self, table: Table) -> Content:
@@ -93,7 +94,9 @@ class DayRows:
         return self._content(table, content_of_day(table))
 
     def replace(self, table: Table, old: Content, new: Content) -> None:
-        """Change the rows in force from `old` to `new`, and with users' rows the day's bitmaps."""
+        """Change the rows in force from `old` to `new`; if these are users' rows, also the day's
+        bitmaps.
+        """
         if table is USER_DAY:
             day_people.write(self._connection, *self._prefix, new, self.numbers)
         delta = difference(new, old)
@@ -156,8 +159,8 @@ class DayRows:
         return {row[0]: row[1] for row in self.execute(_BASES)}
 
     def rebase(self, table: Table, current: int, old: Content, new: Content) -> None:
-        """Rewrite the deltas based on the version in force, before that changes from `old` to `new`
-        in place.
+        """Rewrite the deltas based on the version in force, before that version changes in place
+        from `old` to `new`.
         """
         for version, base in self.bases().items():
             if base == current:

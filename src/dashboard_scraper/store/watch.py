@@ -1,7 +1,7 @@
-"""Noticing that something was committed to a store, without reading what.
+"""Noticing that something was committed to a store, without reading what it was.
 
-A watch keeps a connection open, and compares what the database itself counts: so it notices every
-program's commits, also those of older versions of this one.
+A watch keeps a connection open and compares the database's own counters, so it notices the commits
+of every program, also of older versions of this one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dashboard_scraper.store.sqlite_access import (
 
 
 class Watch(Protocol):
-    """May be used from any thread."""
+    """Notices commits to one store; may be used from any thread."""
 
     def state(self) -> Hashable:
         """Equal to an earlier state only if nothing was committed in between."""
@@ -49,15 +49,15 @@ class SqliteWatch:
         self._count = 0
 
     def state(self) -> Hashable:
-        """The count, and which file and connection it is of.
+        """The count of commits, and which file and connection it belongs to.
 
-        A restored backup is another file, or the same one without a commit: then its size or time
-        of change is another.
+        A restored backup is another file, or the same file changed without a commit: then its size
+        or modification time differs.
         """
         with self._lock:
             stamp, connection = stamp_of(self._path), self._connection
-            # Whoever may write stays able to read what is open, so that nothing else is looked at:
-            # every request of a server asks for the state.
+            # A process that may write can go on reading what is open, so nothing else is checked:
+            # every request to a server asks for the state.
             if not (stamp and connection and self._is_open(WRITING, file_of(stamp))):
                 real = Path(os.path.realpath(self._path))
                 options = access_for_reading(self._path).options
@@ -73,9 +73,9 @@ class SqliteWatch:
             return self._count, version, stamp
 
     def _is_open(self, options: str, file: tuple[int, int]) -> bool:
-        """Whether the connection is to this file with these options, and to its index: who copies a
-        backup over the file removes the log and the index beside it before, and what others commit
-        from then on is in new ones.
+        """Whether the connection is to this file with these options, and to its index. Whoever
+        copies a backup over the file first removes the log and the index beside it, and later
+        commits are in new ones.
         """
         return self._opened == (options, file) and self._index_file == self._found_index()
 
@@ -84,7 +84,7 @@ class SqliteWatch:
         return file_of(stamp) if stamp else None
 
     def _open(self, real: Path, options: str, file: tuple[int, int]) -> sqlite3.Connection:
-        """The connection to this file with these options, a new one unless it is open."""
+        """The connection to this file with these options; opened if it is not open yet."""
         if self._connection is None or not self._is_open(options, file):
             self._close()
             self._connection = self._connected(real, options)
@@ -107,9 +107,9 @@ class SqliteWatch:
 
 
 class PostgresWatch:
-    """PostgreSQL's current snapshot is another one after each commit that changed anything.
+    """PostgreSQL's current snapshot differs after each commit that changed anything.
 
-    It covers all databases of the server, so that it may change without need, but never too late.
+    It covers all databases of the server, so it may change without need, but never too late.
     """
 
     def __init__(self, connected: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
@@ -119,7 +119,7 @@ class PostgresWatch:
         self._connection: Any = None
 
     def state(self) -> Hashable:
-        """The snapshot as text; on a new connection if the server closed the last one."""
+        """The snapshot as text, from a new connection if the server closed the last one."""
         with self._lock:
             if self._connection is not None:
                 with contextlib.suppress(*self._errors):
@@ -129,7 +129,7 @@ class PostgresWatch:
             return self._snapshot()
 
     def _snapshot(self) -> Hashable:
-        # Its older name, which every supported version has.
+        # The function's older name, which every supported version has.
         row = self._connection.execute("SELECT txid_current_snapshot()::text").fetchone()
         return str(row[0])
 

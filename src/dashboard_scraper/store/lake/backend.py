@@ -1,7 +1,7 @@
 """A lake as a store, read only: DuckDB over the files that the catalogue lists.
 
-The store's tables are views of these files, so that every query of the store works on them. Which
-of them are read is decided by the days that Iceberg has noted of each file.
+The store's tables are views of these files, so that every query of the store works on them. Iceberg
+has recorded the days of each file, so only the files with the needed days are read.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ _PAUSE_SECONDS = 0.5
 
 
 class LakeBackend:
-    """A lake, for reading. `environment` holds what its libraries take from there. With `renaming`,
-    who reads it replaces names by pseudonyms.
+    """A lake, for reading. `environment` has the settings that its libraries take from environment
+    variables. With `renaming`, the reader replaces names by pseudonyms.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class LakeBackend:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[View]:
-        """The current snapshots of the tables, which belong together."""
+        """The current snapshots of the tables, once these belong together."""
         with self.opened() as lake, tempfile.TemporaryDirectory() as folder:
             tables = _consistent(lake)
             if self._renaming:
@@ -144,7 +144,7 @@ class LakeBackend:
         return False
 
     def explain(self, error: Exception) -> str | None:
-        """Advice where a query needs what no lake has."""
+        """Advice if a query needs something that no lake has."""
         if isinstance(getattr(error, "orig", error), duckdb.CatalogException):
             return "a lake has no earlier versions: ask the store that is exported to it"
         return None
@@ -163,7 +163,7 @@ class _LakeWatch:
         self._backend = backend
 
     def state(self) -> Hashable:
-        """The places of the tables' metadata, which are others after each commit."""
+        """The places of the tables' metadata, which change with each commit."""
         with self._backend.opened() as lake:
             return tuple(
                 (name, table.metadata_location) for name, table in _load(lake, TABLES).items()
@@ -174,7 +174,7 @@ class _LakeWatch:
 
 
 def _load(lake: Lake, kinds: Iterable[LakeTable]) -> dict[str, IcebergTable]:
-    """The tables by name, in this order, without those of costs that the lake lacks."""
+    """The tables by name, in this order, without tables of costs that the lake lacks."""
     found = {}
     for kind in kinds:
         try:
@@ -186,7 +186,7 @@ def _load(lake: Lake, kinds: Iterable[LakeTable]) -> dict[str, IcebergTable]:
 
 
 def _consistent(lake: Lake) -> dict[str, IcebergTable]:
-    """The tables, once their rows are those of the totals; StoreFailed if that takes too long."""
+    """The tables, once their rows match the totals; StoreFailed if that takes too long."""
     for look in range(_LOOKS):
         if look:
             time.sleep(_PAUSE_SECONDS)
@@ -203,7 +203,7 @@ def _consistent(lake: Lake) -> dict[str, IcebergTable]:
 
 
 def _torn_days(group: TableGroup, tables: Mapping[str, IcebergTable]) -> set[date]:
-    """Days whose rows in some table are not those of the totals."""
+    """Days whose rows in some table do not match the totals."""
     there = [kind.name for kind in group.rows if kind.name in tables]
     found = {name: contents_in(tables[name]) for name in there}
     torn = {key for each in found.values() for key in each}
@@ -222,8 +222,8 @@ def _torn_days(group: TableGroup, tables: Mapping[str, IcebergTable]) -> set[dat
 def _totals_by_day(
     group: TableGroup, table: IcebergTable
 ) -> dict[tuple[str, date], list[dict[str, Any]]]:
-    """What the totals say of the rows of each source and day: once, unless they were added again.
-    The tables of earlier versions lack some counts.
+    """The totals' `content` and counts of rows for each source and day: one row, unless the same
+    was added again. Tables of earlier versions lack some counts.
     """
     wanted = {"source", "day", CONTENT, *group.counts}
     columns = [name for name in table.schema().column_names if name in wanted]
@@ -243,7 +243,7 @@ def _refuse_pseudonyms(totals: Iterable[IcebergTable], shown: str) -> None:
 
 
 def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
-    """Create the store's tables as views of the lake's, and those that it has no rows of."""
+    """Create the store's tables as views of the lake's, and empty tables for the rest."""
     session: Any = connection.connection.driver_connection
     duck: duckdb.DuckDBPyConnection = session.connection
     for kind in TABLES:
@@ -261,7 +261,7 @@ def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
 
 
 def _create_people(duck: duckdb.DuckDBPyConnection) -> None:
-    """Number the names of all days: as the lake has them, so others after each commit."""
+    """Number the names of all days. The numbers may change with each commit."""
     duck.execute(
         f"CREATE TABLE {PERSON.name} AS SELECT user_login, arg_max(person, day) AS person,"  # noqa: S608
         " row_number() OVER (ORDER BY user_login) - 1 AS number"
@@ -271,9 +271,9 @@ def _create_people(duck: duckdb.DuckDBPyConnection) -> None:
 
 
 def _create_bitmaps(duck: duckdb.DuckDBPyConnection) -> None:
-    """The bitmaps of each day, computed from the rows of those days that are asked for."""
+    """Create the bitmaps of each day, computed from the rows of the days that are asked for."""
     (people,) = duck.execute(f"SELECT count(*) FROM {PERSON.name}").fetchone() or (0,)  # noqa: S608
-    # Whole bytes; in each of them, DuckDB has the first bit where `day_people` has the last.
+    # Whole bytes; in each byte, DuckDB's first bit is the last of `day_people`.
     bit = f"xor(number, 7)::BIGINT, 0, {max(people - 1, 0) | 7}"
     unknown = " OR ".join(f"{metric.name} IS NULL" for metric in REQUIRED)
     may_be_active = f"coalesce({ACTIVE_DAYS.name}, 1) <> 0 AND ({unknown})"
@@ -293,14 +293,16 @@ def _create_bitmaps(duck: duckdb.DuckDBPyConnection) -> None:
 
 
 def _expression(column: Column[Any]) -> str:
-    """A column; a moment without its zone, which is UTC: with it, DuckDB would need pytz."""
+    """A column as SQL; a moment without its zone, which is UTC, since DuckDB would need pytz for
+    it.
+    """
     if isinstance(column.type, Moment):
         return f"make_timestamp(epoch_us({column.name})) AS {column.name}"
     return column.name
 
 
 def _dataset(table: IcebergTable, kind: LakeTable) -> ds.Dataset:
-    """The files of the current snapshot, with what is known of the days in each."""
+    """The files of the current snapshot, with the days that each is known to have."""
     if not isinstance(table.io, PyArrowFileIO):
         raise UsageError(
             f"{'.'.join(table.name())}: set the catalogue's py-io-impl to"

@@ -1,9 +1,10 @@
 """Replacing days in a lake, so that no reader takes a mixture of two versions for a day.
 
-Each table gets its rows in one commit: first the tables of rows, then that of the totals, whose
-`content` says which rows belong to it. The state of the latter is read before those of the former
-are compared, and its commit fails if another writer has changed it since: then all are compared
-again. So when two writers write one day, it ends with the rows and the totals of one of them.
+Each table gets its rows in one commit: first the tables of rows, then the table of totals, whose
+`content` says which rows belong to it. The state of the totals is read before the tables of rows
+are compared, and their commit fails if another writer has changed them since: then all tables are
+compared again. So if two writers write the same day, it ends with the rows and the totals of one of
+them.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def made_day(
 
 
 class LakeDay(msgspec.Struct, frozen=True):
-    """What the lake should have of a day; nothing where `content` is None.
+    """What the lake should have of a day: nothing if `content` is None.
 
-    `totals` are passed where the lake has the rows already. Else `make` is called once, and again
-    only where another writer has interfered.
+    `totals` are passed if the lake has the rows already. Otherwise `make` is called once, and again
+    only if another writer has interfered.
     """
 
     day: date
@@ -78,7 +79,7 @@ class LakeDay(msgspec.Struct, frozen=True):
 
 
 def prepare(lake: Lake) -> None:
-    """Create the tables that are missing, and add the columns that others lack."""
+    """Create missing tables, and add missing columns to existing ones."""
     lake.catalog.create_namespace_if_not_exists(lake.namespace)
     for each in TABLES:
         table = lake.catalog.create_table_if_not_exists(
@@ -116,7 +117,7 @@ def _add_columns(table: Table, wanted: LakeTable) -> None:
 def put(lake: Lake, group: TableGroup, source: str, days: Sequence[LakeDay]) -> None:
     """Replace these days, all of them in one commit per table.
 
-    LockHeld where other writers change the same days again and again.
+    LockHeld if other writers change the same days again and again.
     """
     batch = _Batch(lake, group, source, days)
     try:
@@ -131,7 +132,7 @@ def put(lake: Lake, group: TableGroup, source: str, days: Sequence[LakeDay]) -> 
 
 
 def _attempts(lake: Lake) -> Iterator[int]:
-    """Numbers, with longer and longer waits in between; LockHeld in the end."""
+    """Numbers of attempts, with longer and longer waits in between; LockHeld after the last."""
     wait = _FIRST_WAIT
     for number in range(_ATTEMPTS):
         if number:
@@ -158,7 +159,7 @@ class _Batch:
         self._files: dict[tuple[str, date], list[DataFile]] = {}
 
     def write(self) -> None:
-        """Write the files of every table that does not have the days yet."""
+        """Write the files for every table that does not have the days yet."""
         tables = [(kind, self._load(kind)) for kind in self._group.rows]
         found = {kind.name: self._found(table) for kind, table in tables}
         for each in self._days.values():
@@ -179,7 +180,7 @@ class _Batch:
                     self._files[key] = _written(table, self._source, each.day, rows)
 
     def commit_rows(self, kind: LakeTable) -> None:
-        """Commit the days that differ in a table; after a conflict, those that differ then."""
+        """Commit the days that differ in a table; after a conflict, compare them again."""
         for _ in _attempts(self._lake):
             table = self._load(kind)
             differing = self._differing(kind, table)
@@ -193,14 +194,14 @@ class _Batch:
                 continue
             except CommitStateUnknownException:
                 is_known = False  # the next attempt finds out
-            for day in differing:  # the table has the files, or may have them
+            for day in differing:  # the table has the files, or might
                 self._files.pop((kind.name, day), None)
             if is_known:
                 return
 
     def commit_totals(self) -> bool:
-        """Commit the totals, unless rows are not those of the totals, or the totals have changed
-        since it was known that they are.
+        """Commit the totals, unless the rows do not match them, or the totals in the lake have
+        changed since the rows were compared.
         """
         kind = self._group.totals
         table = self._load(kind)
@@ -231,7 +232,7 @@ class _Batch:
         return [day for day in self._days if found.get(day, {}) != self._expected[kind.name, day]]
 
     def _files_of(self, kind: LakeTable, table: Table, day: date) -> list[DataFile]:
-        """The files written for a day; written again where an earlier commit has used them."""
+        """The files written for a day; written again if an earlier commit has used them."""
         key = kind.name, day
         if self._expected[key] and key not in self._files:
             rows = self._days[day].make().rows[kind.name]
@@ -246,15 +247,15 @@ def _replace_totals(
     days: Sequence[date],
     totals: Mapping[date, Mapping[str, Any]],
 ) -> None:
-    """Commit the totals of these days, with those of the other days of their months in one file:
-    a file of one row for each day would be many.
+    """Commit the totals of these days, in one file per month with the month's other days: one file
+    per day, each of one row, would be too many.
     """
     months = sorted({month_of(day) for day in days})
     all_of_months = [day for month in months for day in month.days()]
     before = table.scan(row_filter=is_of(source, all_of_months)).to_arrow()
     others = (row for row in before.to_pylist() if row["day"] not in set(days))
     rows = {row["day"]: row for row in others} | dict(totals)
-    # The customer's own columns, too, with what they have of the other days.
+    # Also the customer's own columns, with their values for the other days.
     more = [field for field in before.schema if field.name not in kind.arrow.schema.names]
     schema = pa.schema([*kind.arrow.schema, *more])
     files = []

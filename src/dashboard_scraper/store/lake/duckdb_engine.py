@@ -1,4 +1,4 @@
-"""DuckDB as the database of a lake's rows: what SQLAlchemy has to know about it."""
+"""DuckDB as the database for a lake's rows: what SQLAlchemy has to know about it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Result = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 
 
 class DuckDbDialect(DefaultDialect):
-    """Only to read: there is nothing to commit."""
+    """Only for reading: there is nothing to commit."""
 
     name = _NAME
     driver = _NAME
     default_paramstyle = "qmark"
     supports_statement_cache = True
     supports_native_boolean = True
-    supports_native_decimal = True  # else SQLAlchemy makes binary floats of amounts
+    supports_native_decimal = True  # otherwise SQLAlchemy makes binary floats of amounts
 
     @classmethod
     def import_dbapi(cls) -> Any:
@@ -49,8 +49,8 @@ class DuckDbDialect(DefaultDialect):
 
 
 class _Cursor:
-    """Rows of one statement, read at once. The driver's own cursors are connections of their own,
-    which do not know the Arrow data sets that were registered.
+    """The rows of one statement, read at once. The driver's own cursors are separate connections,
+    which do not know the registered Arrow data sets.
     """
 
     arraysize = 1
@@ -86,9 +86,9 @@ class _Cursor:
 
 
 class Session:
-    """A connection whose cursors share it. Tables that few statements need, and that take long to
-    read, are created before the first statement with one of the names of `later` in it; and what
-    such a statement has answered is its answer to the end, since nothing changes.
+    """A connection that its cursors share. Tables that few statements need, and that take long to
+    read, are created before the first statement that has one of the names of `later` in it. The
+    results of such statements are cached until the connection is closed, since nothing changes.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

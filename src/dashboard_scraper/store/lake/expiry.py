@@ -1,4 +1,4 @@
-"""Removing what only earlier states of a lake need: their snapshots, and the files of these."""
+"""Removing the snapshots of earlier states of a lake, and the files that only these need."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 def expire(lake: Lake, before: datetime) -> None:
-    """Expire all snapshots from before that moment but the current ones, and delete their files.
+    """Expire all snapshots from before that moment except the current ones, and delete the files
+    that only they refer to.
 
-    The library only takes them out of the table's metadata.
+    The library only removes snapshots from the table's metadata.
     """
     removed = 0
     for kind in TABLES:

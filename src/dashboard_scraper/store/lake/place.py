@@ -1,4 +1,6 @@
-"""Where a lake is: a catalogue of pyiceberg's configuration, or a folder with its own."""
+"""Where a lake is: in a catalogue of pyiceberg's configuration, or in a folder with its own
+catalogue.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ CONFLICTS = (exceptions.CommitFailedException, exceptions.ValidationException)
 FAILURES: tuple[type[Exception], ...] = (
     exceptions.RESTError,
     exceptions.SignError,
-    exceptions.ValidationError,  # metadata that is damaged, in JSON
+    exceptions.ValidationError,  # damaged metadata in JSON
     EOFError,  # or in Avro
     requests.RequestException,
     SQLAlchemyError,
@@ -42,7 +44,7 @@ FAILURES: tuple[type[Exception], ...] = (
     pa.ArrowException,
     *CONFLICTS,
 )
-"""What a catalogue or its files may fail with."""
+"""The exceptions that a catalogue or its files may raise."""
 _MISCONFIGURED = (
     exceptions.NoSuchPropertyException,
     exceptions.NotInstalledError,
@@ -64,9 +66,9 @@ class Lake(msgspec.Struct, frozen=True):
 
 
 def folder_of(url: str) -> Path | None:
-    """The folder that an `iceberg:///FOLDER` names; None where it names a catalogue.
+    """The folder that `iceberg:///FOLDER` names; None if the URL names a catalogue.
 
-    UsageError if its name is not UTF-8: the tables' metadata has it.
+    UsageError if its name is not UTF-8: the tables' metadata contains it.
     """
     rest = url.removeprefix(LAKE_PREFIX)
     if not rest.startswith("/"):
@@ -82,7 +84,9 @@ def folder_of(url: str) -> Path | None:
 
 
 def exists(url: str) -> bool:
-    """Whether the folder has a catalogue; those of the configuration always count as existing."""
+    """Whether the folder has a catalogue; a catalogue of the configuration always counts as
+    existing.
+    """
     folder = folder_of(url)
     return folder is None or (folder / CATALOG_FILE).exists()
 
@@ -91,8 +95,8 @@ def exists(url: str) -> bool:
 def opened(url: str, failure: type[ScraperError]) -> Iterator[Lake]:
     """The lake of an `iceberg://CATALOG/NAMESPACE` or `iceberg:///FOLDER`, which must exist.
 
-    UsageError if pyiceberg's configuration has no such catalogue, or an invalid one; a `failure` if
-    the catalogue or its files fail then or later.
+    UsageError if pyiceberg's configuration has no such catalogue, or an invalid one; `failure` if
+    the catalogue or its files fail, now or while it is open.
     """
     folder = folder_of(url)
     shown = f"{folder}" if folder is not None else url
@@ -118,7 +122,8 @@ def _catalog_in(folder: Path) -> Catalog:
 
 def _configured(name: str) -> Catalog:
     try:
-        # Read anew: the library reads it when it is imported, and `.env` is not known then.
+        # Read again: the library reads its configuration when it is imported, before `.env` is
+        # read.
         properties: Any = Config().get_catalog_config(name)
         if properties is None:
             variable = f"PYICEBERG_CATALOG__{name.upper()}__URI"
@@ -132,10 +137,10 @@ def _configured(name: str) -> Catalog:
 
 
 def _of_environment() -> dict[str, str]:
-    """What the library does not read itself of the settings for object stores.
+    """The settings for object stores that the library does not read itself.
 
-    The region only beside an endpoint: without one, the library asks AWS where the bucket is, also
-    if it is not there.
+    The region only together with an endpoint: without one, the library asks AWS for the bucket's
+    region, which may differ from the setting.
     """
     endpoint = _first_set("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if endpoint is None:
@@ -150,7 +155,7 @@ def _first_set(*names: str) -> str | None:
 
 @contextlib.contextmanager
 def _explained(shown: str, kind: type[ScraperError]) -> Iterator[None]:
-    """Turn what the catalogue or its files fail with into an error of this kind."""
+    """Turn the exceptions of the catalogue and its files into an error of this kind."""
     try:
         yield
     except FAILURES as error:

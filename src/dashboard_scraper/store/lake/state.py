@@ -1,4 +1,4 @@
-"""What a lake has: its totals, and what the rows of each day were written from."""
+"""What a lake has: its totals, and which content the rows of each day were written from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dashboard_scraper.store.lake.place import Lake
 from dashboard_scraper.store.lake.tables import CONTENT, TableGroup
 
 Contents = Mapping[date, Mapping[str, int]]
-"""How many rows of each day were written from which content."""
+"""The number of rows by the content they were written from, for each day."""
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -26,7 +26,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 def totals_in(
     lake: Lake, group: TableGroup, source: str, window: Window
 ) -> dict[date, dict[str, Any]]:
-    """The rows of the totals, by day; that of a day with several has no content."""
+    """The rows of the totals, by day; if a day has several, the row returned has no content."""
     table = lake.catalog.load_table(lake.identifier(group.totals.name))
     rows = table.scan(row_filter=_is_in(source, window)).to_arrow().to_pylist()
     days = Counter(row["day"] for row in rows)
@@ -36,7 +36,7 @@ def totals_in(
 def contents_of_rows(
     lake: Lake, group: TableGroup, source: str, window: Window
 ) -> dict[str, Contents]:
-    """What the rows of each day were written from, by the name of the table."""
+    """Which content the rows of each day were written from, by the name of the table."""
     found: dict[str, Contents] = {}
     for kind in group.rows:
         table = lake.catalog.load_table(lake.identifier(kind.name))
@@ -48,11 +48,12 @@ def contents_of_rows(
 def contents_in(
     table: Table, rows: BooleanExpression = ALWAYS_TRUE
 ) -> dict[tuple[str, date], Counter[str]]:
-    """How many of these rows, by default of all, have which content, by source and day: one,
-    unless a writer was interrupted. Their number tells rows that another program has added again.
+    """How many of these rows (by default, of all) have which content, by source and day. A day has
+    one content, unless a writer was interrupted. The number shows if another program has added rows
+    again.
 
-    Read from the bounds in the manifests: each day has files of its own, unless another program
-    has merged them.
+    Read from the bounds in the manifests: each day has its own files, unless another program has
+    merged them.
     """
     columns = ("source", "day", CONTENT)
     scan = table.scan(row_filter=rows, selected_fields=columns)
@@ -77,7 +78,7 @@ def _counted(groups: pa.Table) -> dict[tuple[str, date], Counter[str]]:
 def are_whole(
     group: TableGroup, totals: Mapping[str, Any], found: Mapping[str, Mapping[str, int]]
 ) -> bool:
-    """Whether what each table has of a day are the rows that the day's totals count."""
+    """Whether each table has exactly the rows of a day that the day's totals count."""
     for kind, column in zip(group.rows, group.counts, strict=True):
         there, count = found[kind.name], totals.get(column)
         if not there.keys() <= {totals[CONTENT]} or count not in (None, sum(there.values())):
@@ -86,7 +87,7 @@ def are_whole(
 
 
 def _only_key(table: Table, task: FileScanTask) -> tuple[str, date, str] | None:
-    """The one source, day and content of all rows of a file; None where it may have several."""
+    """The source, day and content that all rows of a file have; None if it may have several."""
     values = []
     for name in ("source", "day", CONTENT):
         bounds = _bounds(table, task, name)
@@ -97,7 +98,7 @@ def _only_key(table: Table, task: FileScanTask) -> tuple[str, date, str] | None:
 
 
 def day_bounds(table: Table, task: FileScanTask) -> tuple[date, date]:
-    """The first and the last day in a file; any day where that is not known."""
+    """The first and the last day in a file; the whole calendar if that is not known."""
     bounds = _bounds(table, task, "day")
     return (_day(bounds[0]), _day(bounds[1])) if bounds else (date.min, date.max)
 
@@ -115,13 +116,13 @@ def _day(number: int) -> date:
     return date.fromordinal(_EPOCH + number)
 
 
-# Conditions take a column and values. The types that pydantic derives for them say otherwise.
+# Conditions take a column and values, although the types that pydantic derives do not say so.
 _expressions: Any = pyiceberg.expressions
 
 
 def is_of(source: str, days: Iterable[date]) -> BooleanExpression:
-    """The condition for rows of these days. As text, the library would take longer to parse it than
-    to read what it selects.
+    """The condition for rows of these days. The library would take longer to parse it from text
+    than to read the rows.
     """
     of_day = _expressions.In("day", [f"{day}" for day in days])
     return And(_is_of_source(source), of_day)
@@ -137,7 +138,7 @@ def _is_in(source: str, window: Window) -> BooleanExpression:
 
 
 def is_true(column: str) -> BooleanExpression:
-    """The condition for rows that have `true` in this column."""
+    """The condition for rows with `true` in this column."""
     return _equal_to(column, True)
 
 

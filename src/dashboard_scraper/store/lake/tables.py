@@ -58,8 +58,8 @@ _TYPES: dict[pa.DataType, IcebergType] = {
     pa.int64(): LongType(),
     pa.string(): StringType(),
 }
-_FIRST_PARTITION = 1000  # from where the specification numbers partition fields
-# The bounds of a column are in the manifests: no person's name may be.
+_FIRST_PARTITION = 1000  # the specification numbers partition fields from here
+# Manifests have the bounds of columns, and must not have anybody's name.
 _NAMES = (USER_DAY.c.user_login, PERSON.c.person, USER_DAY.c.extra)
 PROPERTIES = {
     "format-version": "2",
@@ -124,8 +124,9 @@ COST_TOTALS = _lake_table(arrow.COST_TOTALS, _ROW_COUNT, _PSEUDONYMS)
 
 
 class TableGroup(msgspec.Struct, frozen=True):
-    """Tables that have the same `content` of a day: those of rows, and that of the totals, which is
-    committed after them. `counts` are its columns that say how many rows a day has in each table.
+    """Tables that have the same `content` for a day: the tables of rows, and the table of totals,
+    which is committed after them. `counts` are the columns of the totals with the number of the
+    day's rows in each table.
     """
 
     rows: tuple[LakeTable, ...]
@@ -144,12 +145,12 @@ USAGE = TableGroup(
     DAILY_TOTALS,
 )
 COSTS = TableGroup((COST_DAYS,), (ROW_COUNT,), COST_TOTALS)
-"""Costs are revised apart from what was used. Lakes of earlier versions lack these tables."""
+"""Costs are revised separately from usage. Lakes of earlier versions lack these tables."""
 GROUPS = (USAGE, COSTS)
 TABLES = (*USAGE.tables, *COSTS.tables)
 
 
 def with_content(table: pa.Table, content: str) -> pa.Table:
-    """The rows with the column that identifies what their day was written from."""
+    """The rows with a column that identifies the content their day was written from."""
     field, _ = _CONTENT
     return table.append_column(field, pa.repeat(pa.scalar(content), table.num_rows))
