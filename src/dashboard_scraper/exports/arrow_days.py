@@ -1,4 +1,4 @@
-"""A stored day as outputs show it, in Arrow tables: for Parquet and for a lake."""
+"""A stored day as outputs show it, as Arrow tables for Parquet and for a lake."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _DIGEST_BYTES = 8  # 16 letters, which Iceberg's manifests have in full
 _FORMAT = 2
-"""To be raised where a day is written in another way that no example shows."""
+"""To be raised if a day is written in another way and no example in the digest shows that."""
 FRESHNESS = ("fetched_at", "repeats")
-"""What the ledger records of each fetch, also where the answer is the same as before."""
+"""What the ledger records for each fetch, even if the answer is the same as before."""
 
 
 def user_days(
     row: LedgerDay, users: Iterable[UserUsage], audience: Audience, tolerance: Tolerance
 ) -> pa.Table:
-    """The rows of those users that `Audience.shown` returned."""
+    """The rows of the users that `Audience.shown` returned."""
     listed, marks = list(users), words_by_kind(row, tolerance)
     count = len(listed)
     figures = zip(*(values_of(user.figures) for user in listed), strict=True)
@@ -56,9 +56,9 @@ def user_days(
 
 
 def cost_days(row: CostLedgerDay, costs: Iterable[Cost], audience: Audience) -> pa.Table:
-    """The rows of those costs that `shown_costs` returned.
+    """The rows of the costs that `shown_costs` returned.
 
-    OutputFailed where people whose spellings were added up have more than a column holds.
+    OutputFailed if the sum over a person's spellings is more than a column holds.
     """
     unreconciled = row.unreconciled_words
     rows = [
@@ -74,7 +74,7 @@ def cost_days(row: CostLedgerDay, costs: Iterable[Cost], audience: Audience) -> 
 
 
 def table_of(rows: Sequence[Sequence[Any]], schema: pa.Schema, day: date) -> pa.Table:
-    """Rows of a day with sums of amounts, which may be longer than a column holds."""
+    """The table of a day's rows; OutputFailed if a sum of amounts is longer than a column holds."""
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     try:
         arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
@@ -95,7 +95,7 @@ def parquet_of(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
 
 
 class CostContents:
-    """Identifies what a day's rows of costs are written from, as `DayContents` does."""
+    """Identifies what a day's rows of costs are written from, as `DayContents` does for usage."""
 
     def __init__(self, audience: Audience) -> None:
         columns = [f"{field}" for field in COST_DAYS.schema]
@@ -110,11 +110,13 @@ class CostContents:
 class DayContents:
     """Identifies what a day's rows are written from, without reading them.
 
-    Equal where the store has the same version of the day and the settings show it in the same way.
+    Equal if the store has the same version of the day and the settings show it in the same way.
     """
 
     def __init__(self, audience: Audience, tolerance: Tolerance, forgets: int) -> None:
-        """`forgets` is the store's number of removed people: rows of others may have named them."""
+        """`forgets` is the store's number of removals: other people's rows may have named those
+        people.
+        """
         columns = [f"{field}" for field in USER_DAYS.schema]
         shown, known = users_as_shown(audience), audience.people.known
         self._made_with = [_FORMAT, columns, shown, known, tolerance.as_numbers(), forgets]

@@ -1,7 +1,7 @@
 """Records of both Copilot formats from Arrow batches, for programs that distribute the work.
 
-The batches have the columns of `user_days` in Parquet and Iceberg, and a row for each person and
-day. The lines are the same as in the local files, but are made without a store or settings.
+The batches have the columns of `user_days` in Parquet and Iceberg, and one row per person and day.
+The lines are the same as in the local files, but need no store or settings.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LINES = pa.schema(
         pa.field("line", pa.string(), nullable=False),
     ]
 )
-"""What both functions return; sorted by `sort_key`, a day's lines are those of its file."""
+"""What both functions return. A day's lines, sorted by `sort_key`, are those of its file."""
 
 _NEEDED = ("day", "user_login", *(metric.name for metric in REQUIRED))
 _NUMBERS = frozenset([*COUNTS, ACTIVE_DAYS])
@@ -72,7 +72,7 @@ People = Mapping[str, Shown]
 def github_people(
     first_days: Iterable[tuple[str, date]], audience: Audience | None = None
 ) -> People:
-    """Names for `github_lines`, from each user's first day: who came first keeps a disputed id.
+    """Names for `github_lines`, from each user's first day: the earliest user keeps a disputed id.
 
     Without an `audience`, the table must have the names that outputs show, such as pseudonyms.
     """
@@ -85,7 +85,9 @@ def github_people(
 def copilot_people(
     last_days: Iterable[tuple[str, date]], audience: Audience | None = None
 ) -> People:
-    """Names for `copilot_lines`, from each user's last day in the window: the newest spelling."""
+    """Names for `copilot_lines`, from each user's last day in the window: the newest spelling
+    counts.
+    """
     audience, spellings = audience or Audience(), list(last_days)
     naming = audience.naming(spellings)
     ids = ids_by_name([name for name, _ in spellings], audience, naming)
@@ -194,7 +196,7 @@ def _active(
 
 
 def _days(batch: pa.RecordBatch) -> list[date]:
-    """UsageError for moments, which are of another day in another time zone, and for texts."""
+    """UsageError for timestamps, whose day depends on the time zone, and for texts."""
     column = batch.column("day")
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not pa.types.is_date(kind) or column.null_count:
@@ -208,7 +210,8 @@ _WHOLE = pa.int64()
 
 
 def _numbers(batch: pa.RecordBatch, name: str, kind: pa.DataType = _WHOLE) -> Iterable[Any]:
-    """A column's numbers; all are unknown where it is missing, as metrics are in older exports.
+    """A column's numbers; all unknown if the column is missing, as newer metrics are in older
+    exports.
 
     Programs that mark nulls by NaN make decimals of whole numbers.
     """

@@ -65,7 +65,7 @@ def write_files(
     now: datetime,
     workers: DayWorkers = NO_WORKERS,
 ) -> list[Doubt]:
-    """Write the files of every stored day that did not fail; returns what is in doubt of them.
+    """Write the files of every stored day that did not fail; returns the doubts about them.
 
     The manifest is written last, since it vouches for all other files.
     """
@@ -128,7 +128,7 @@ def _stored_day(
 def _with_costs(
     days: Iterable[ManifestDay], costs: StoredCosts, export: DailyExport, now: datetime
 ) -> list[ManifestDay]:
-    """The days, those that have files with what is known of their costs."""
+    """The days, with what is known of their costs if they have files."""
     return [
         (
             msgspec.structs.replace(day, costs=_costs_of(row, export, now))
@@ -194,7 +194,7 @@ def _manifest(
 
 
 def _without_records(reader: Reader, export: DailyExport) -> list[date]:
-    """The days of which a source that has records has none in the store."""
+    """The days without records in the store, if the source has records."""
     if not info_of(export.source).has_records:
         return []
     return unrecorded(reader, export.source, export.window)
@@ -206,7 +206,9 @@ def _gap(days: Collection[date]) -> Unwritten:
 
 
 def _warn_of_other_windows(export: DailyExport, manifest: Manifest) -> None:
-    """A folder may collect the days of several exports, but has the manifest of one."""
+    """Warn if files of other windows stay: a folder may collect several exports, but has one
+    manifest.
+    """
     before = read_manifest(export.manifest_path)
     if before is None or (before.start, before.end) == (manifest.start, manifest.end):
         return
@@ -227,8 +229,8 @@ def _warn_of_other_windows(export: DailyExport, manifest: Manifest) -> None:
 
 @contextlib.contextmanager
 def _set_aside_meanwhile(manifest: Path, content: bytes) -> Iterator[None]:
-    """Set an earlier manifest aside until the new one is in its place: it must not vouch for files
-    of two exports where the program is killed while it renames them.
+    """Set an earlier manifest aside until the new one is in its place: if the program is killed
+    while it renames files, no manifest must vouch for files of two exports.
     """
     stale = manifest.with_name(manifest.name + STALE_SUFFIX)
     with explained(manifest), turn_in(manifest.parent):
@@ -243,7 +245,9 @@ def _set_aside_meanwhile(manifest: Path, content: bytes) -> Iterator[None]:
 
 
 def _set_aside_unwritten(export: DailyExport, manifest: Manifest) -> None:
-    """Set aside what an earlier run wrote and this one did not, lest it look like this run's."""
+    """Set aside files of an earlier run that this one did not write: they must not look like its
+    own.
+    """
     written = {export.folder / file.name for file in manifest.files()}
     for output in outputs_of(export):
         set_aside(path for path in output.targets() if path not in written)
@@ -257,7 +261,7 @@ def add_notes(
     doubts: Sequence[Doubt],
     unwritten: Sequence[Unwritten],
 ) -> WrittenFile | None:
-    """Write the notes that CSV and JSON have no place for; None where there is nothing to note."""
+    """Write the notes that CSV and JSON have no place for; None if there is nothing to note."""
     if not (doubts or unwritten):
         return None
     refuse_foreign(export.notes_path)
@@ -266,7 +270,7 @@ def add_notes(
 
 
 def _warn_of_unexplained_absence(stored: Iterable[LedgerDay]) -> None:
-    """Days without users deserve a warning, unless the source's own total confirms that."""
+    """Warn of days without users, unless the source's own total confirms that there were none."""
     unconfirmed = [
         row.day for row in stored if not row.users and USER_COUNT.name not in (row.totals or {})
     ]

@@ -3,7 +3,7 @@ record.
 
 `PLACES` maps each metric to its counters. A counter at the top level is the sum of the three
 features, unless a metric is mapped to it directly. A figure that the source did not report is
-`null`, and so is every sum it would be part of: never 0.
+`null`, never 0, and so is every sum that includes it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
-_RECORDS_PER_CHUNK = 100  # fit in a cache of the processor: 500 take half as long again
+_RECORDS_PER_CHUNK = 100  # fit into a processor's cache: with 500, it takes half as long again
 
 
 class Feature(Enum):
@@ -63,7 +63,7 @@ class Feature(Enum):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A counter in a record: of a feature row, or without a feature of the top level."""
+    """A counter in a record: of a feature row or, without a feature, of the top level."""
 
     feature: Feature | None
     counter: Counter
@@ -105,8 +105,8 @@ def _at(matches: Callable[[Place], bool]) -> list[Metric]:
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """How a feature row or the top level is filled: from zeros, with the counters that have
-    metrics: a `single` one, or several `summed` ones.
+    """How a feature row or the top level is filled: it starts with `zeros`. `single` has the
+    counters that are one metric, `summed` those that are a sum of several.
     """
 
     zeros: Record
@@ -147,7 +147,7 @@ class Flags(msgspec.Struct, frozen=True):
         return Flags(self.agent or other.agent, self.chat or other.chat)
 
 
-# Shared: there are only four, and every one of the many user-days has one of them.
+# Shared: there are only four different ones for all the user-days.
 _FLAGS = [[Flags(agent, chat) for chat in (False, True)] for agent in (False, True)]
 
 
@@ -159,8 +159,9 @@ def _flags_in(values: Values) -> Flags:
 def flags_by_name(
     users: Iterable[UserUsage], audience: Audience, name_of: Callable[[str], str]
 ) -> dict[str, Flags]:
-    """By what `name_of` gives the same name, the flags of any of one person's spellings: in their
-    sum, what is unknown of one hides what is known of another.
+    """The flags by the name that `name_of` returns: a flag is set if it is set for any spelling of
+    the person. In the sum of the spellings, an unknown figure of one would hide a known one of
+    another.
     """
     found: dict[str, Flags] = {}
     for user in users:
@@ -196,9 +197,9 @@ def convert(
 ) -> Record:
     """One user's figures of one period as a Copilot record.
 
-    `day` is the period's last day, and `report` the window of the export. `flags` follow from the
-    figures by default; for summed figures, pass those of the days or spellings, since an unknown
-    sum hides them.
+    `day` is the period's last day, and `report` the window of the export. By default, `flags`
+    follow from the figures. For summed figures, pass the flags of the days or spellings, since an
+    unknown sum hides them.
     """
     values = values_of(user.figures)
     return {
@@ -259,7 +260,7 @@ def line_of(head: bytes, values: Values, flags: Flags | None = None) -> bytes:
 
 
 def lines_of(heads: Mapping[str, bytes], active: DayColumns) -> Iterator[bytes]:
-    """`line_of` for everybody who was active, several times as fast; every figure is known."""
+    """`line_of` for everybody who was active, several times as fast; every figure must be known."""
     agent, chat = (
         map(any, zip(*(active.values[metric] for metric in metrics), strict=True))
         for metrics in (_AGENT_METRICS, _CHAT_METRICS)
@@ -276,7 +277,7 @@ _ENDS = [[b",%b" % _encode(_used(flags))[1:] for flags in row] for row in _FLAGS
 
 
 def _between(numbers: Sequence[Count]) -> bytes:
-    """What is between a line's head and its end."""
+    """The part between a line's head and its end."""
     values: list[Any] = [None] * len(METRICS)
     for place, number in zip(_PLACED, numbers, strict=True):
         values[place] = number
@@ -288,7 +289,7 @@ _TEMPLATES = Templates(_between, len(PLACES))
 
 def md5_user_id(address: str) -> int:
     """The id in the brief's JSON: the first 8 hexadecimal digits of the MD5 of the lower-cased
-    address, as a number. GitHub's reports use another, `identity.sha256_user_id`.
+    address, as a number. GitHub's reports use another id, `identity.sha256_user_id`.
     """
     digest = hashlib.md5(address.lower().encode(), usedforsecurity=False)
     return int(digest.hexdigest()[:8], 16)
@@ -297,11 +298,11 @@ def md5_user_id(address: str) -> int:
 def user_ids(addresses: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """An id for each user of an export, and the colliding pairs (keeps its id, gets another).
 
-    `addresses` are the persons' keys, `Audience.person`: one for all spellings of a person.
+    `addresses` are the persons' keys (`Audience.person`), one for all spellings of a person.
 
-    Ids of 32 bits do collide in large tenants. Of users with the same MD5 id, the first in
-    alphabetical order (of the lower-cased address, then of the address) keeps it. Every other one
-    gets the id of `ADDRESS#2`, `ADDRESS#3` and so on: the first that is not taken in the export.
+    Ids of 32 bits do collide in large tenants. Among users with the same MD5 id, the first in
+    alphabetical order (by lower-cased address, then by address) keeps it. Each of the others gets
+    the id of `ADDRESS#2`, `ADDRESS#3` and so on: the first id that is free in the export.
     """
     ordered = sorted(set(addresses), key=lambda address: (address.lower(), address))
     owners: dict[int, str] = {}
@@ -315,7 +316,7 @@ def user_ids(addresses: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, 
 
 
 def reported_user_ids(addresses: Iterable[str]) -> dict[str, int]:
-    """As `user_ids`; logs both users of each collision."""
+    """The ids of `user_ids`; logs both users of each collision."""
     ids, collisions = user_ids(addresses)
     for keeper, yielding in collisions[:NAMED_AT_MOST]:
         logger.warning(
@@ -335,8 +336,9 @@ class WindowTotals:
     """Records of a window: one per person, with the sums over their days of activity."""
 
     def __init__(self, users: Iterable[UserSums], name_of: Callable[[str], str]) -> None:
-        """Adds up what `name_of` gives the same name. A flag is set if it is on one of the days:
-        counts are never negative, so that is where the sum of the known ones is above 0.
+        """Adds up the users to whom `name_of` gives the same name. A flag is set if it is set on
+        any of the days: since counts are never negative, that is if the sum of the known ones is
+        above 0.
         """
         self._sums = Sums()
         self._flags: dict[str, Flags] = {}
@@ -346,7 +348,7 @@ class WindowTotals:
             self._flags[name] = flags | self._flags.get(name, flags)
 
     def hide_unknown(self, name: str, counts: tuple[Count, ...]) -> None:
-        """Add what `unknown_of_merged` says of this name."""
+        """Add the counts that `unknown_of_merged` returns for this name."""
         self._sums.add(name, counts)
         self._flags.setdefault(name, _FLAGS[False][False])
 
@@ -376,8 +378,8 @@ class WindowTotals:
 def json_array(stamp: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
     """A JSON array with one record per line, in chunks: a large tenant's day is many megabytes.
 
-    No line has a line break in it, since in JSON texts these are escaped. So from lines joined by
-    line breaks, `lines.replace(b"\\n", b",\\n" + stamp + b",")` makes the records with any stamp.
+    No line contains a line break, since JSON escapes them in texts. So `lines.replace(b"\\n",
+    b",\\n" + stamp + b",")` turns lines joined by line breaks into records with any stamp.
     """
     iterator = iter(lines)
     opening, before = b"[\n", b"%b," % stamp

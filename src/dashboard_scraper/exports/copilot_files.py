@@ -31,13 +31,13 @@ from dashboard_scraper.shown_people import unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
 
 _RULES = 2
-"""To be raised with what the records of somebody with several spellings say: no sample of the
-format shows that, and files that other rules made must not be taken for the same.
+"""To be raised whenever the records of people with several spellings change: no sample of the
+format shows that, and files made by other rules must not count as the same.
 """
 
 
 def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> dict[str, int]:
-    """The `user_id` for each name: one per person, the same in all files of the export."""
+    """The `user_id` for each name: one per person and the same in all files of the export."""
     persons = {audience.person(login): naming.name(login) for login in logins}
     ids = reported_user_ids(persons)
     return {name: ids[person] for person, name in persons.items()}
@@ -46,8 +46,8 @@ def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> di
 def _unusual_names(
     logins: Iterable[str], ids: Mapping[str, int], run: OutputRun
 ) -> list[tuple[str, str, int]]:
-    """Everybody whose name or id depends on the other people of the window, with both: a newer
-    spelling of the address, or an id that is taken. Only these can differ between windows.
+    """Everybody whose name or id depends on the other people of the window, with both: because of a
+    newer spelling of the address, or a taken id. Only these can differ between windows.
     """
     found = []
     for login in sorted(logins):
@@ -101,7 +101,7 @@ class CopilotFiles(FileOutput):
             return json_array(self._stamp(day.day), self._lines(day))
 
         def restamp(content: bytes, window: Window) -> bytes:
-            # In JSON text quotes are escaped, so no name looks like a stamp.
+            # JSON escapes quotes in texts, so no name looks like a stamp.
             before = stamp_of(day.day, window, self._export.enterprise_id)
             return content.replace(before, self._stamp(day.day))
 
@@ -136,7 +136,7 @@ class CopilotFiles(FileOutput):
         logins = run.reader.users(run.source, export.window)
         for name, counts in unknown_of_merged(run.reader, rows, PLACES, logins, run.naming):
             totals.hide_unknown(name, counts)
-        if not run.missing:  # a sum without some days would pass for the window's
+        if not run.missing:  # without some days, the sum would look like the window's
             lines = totals.lines(self._heads)
             stamp = self._stamp(export.window.end)
             written = run.publication.add(self._aggregated, json_array(stamp, lines))

@@ -43,14 +43,14 @@ def costs_csv(costs: Iterable[Cost], currency: str) -> bytes:
 def _row(cost: Cost, currency: str) -> list[Cell]:
     return [
         *map(guard, names_of(cost)),
-        # A negative number is not a formula: only text is guarded.
+        # A negative number is not a formula, so only text is guarded.
         *(text_of(cost.figures[metric]) for metric in COST_METRICS),
         currency,
     ]
 
 
 def is_costs(name: str) -> bool:
-    """Whether a file of an export has costs, by its name in the manifest."""
+    """Whether a file of an export is one of costs, by its name in the manifest."""
     return bool(_NAME.fullmatch(name))
 
 
@@ -64,7 +64,7 @@ class CostFiles(DayFiles):
         self._costs: StoredCosts
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
-        added = exact_sum(2 * [parse_amount("0.5")])  # what spellings cost is added up
+        added = exact_sum(2 * [parse_amount("0.5")])  # costs of spellings are added up
         figures = CostFigures(1, 2, 3, 4, ZERO, added, ZERO, ZERO)
         yield costs_csv(
             (Cost(user.user, Account.PERSON, "MODEL", "any", figures) for user in users), USD

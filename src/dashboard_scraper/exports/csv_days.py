@@ -29,7 +29,7 @@ def tenant_path(users_path: Path) -> Path:
 
 
 def period_path(users_path: Path) -> Path:
-    """The file beside the users' CSV that has its days, where nothing else does."""
+    """The file beside the users' CSV that has its days, if nothing else has them."""
     return users_path.with_name(f"{users_path.stem}{_PERIOD_SUFFIX}{users_path.suffix}")
 
 
@@ -39,10 +39,10 @@ def period_csv(window: Window) -> bytes:
 
 
 def window_of_file(path: Path) -> Window:
-    """The day or window that a CSV covers; UsageError if that is uncertain.
+    """The day or window that a CSV covers; UsageError if it is uncertain.
 
-    A single compact date in a name, `metrics_20251022.csv`, is ambiguous: the one day that was
-    fetched, or the day after the last of several. A file beside it decides.
+    A single compact date in a name, `metrics_20251022.csv`, is ambiguous: it may be the one day
+    that was fetched, or the day after the last of several. A file beside the CSV decides.
     """
     named, beside = _named(path.stem), windows_beside(path)
     if len(beside | ({named} if named else set())) > 1:
@@ -64,7 +64,7 @@ def window_of_file(path: Path) -> Window:
 
 
 def window_of_options(day: date | None, start: date | None, end: date | None) -> Window | None:
-    """The window of --day, or of --start and --end; None without any of them."""
+    """The window of --day, or of --start and --end; None if none of them is set."""
     if day is not None and (start or end):
         raise UsageError("give --day, or --start and --end, not both")
     if day is not None:

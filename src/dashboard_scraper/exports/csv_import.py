@@ -1,5 +1,5 @@
-"""Read a CSV with the dashboard's columns: saved by the dashboard, written by us, or either one
-after a spreadsheet saved it again. Ambiguous cells are refused, with the row.
+"""Read a CSV with the dashboard's columns, saved by the dashboard or written by us, perhaps saved
+again by a spreadsheet. Errors about ambiguous cells name the row.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _rows(path: Path) -> Iterator[Row]:
     if "\0" in text[:2]:  # UTF-16: every second byte of an ASCII header is 0
         raise csv.Error("it has NUL characters")
     if sep := _SEP_LINE.match(text):
-        text = text[sep.end() - 1 :]  # with the line break: a blank row, so that numbers stay
+        text = text[sep.end() - 1 :]  # with the line break: a blank row keeps numbers right
     delimiter = (sep[1] or sep[2]) if sep else _delimiter(text)
     for number, row in enumerate(parse_text(text, delimiter), start=1):
         if any(cell.strip() for cell in row):
@@ -95,7 +95,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """The one that gives the header the most of the needed columns; of equals, the first."""
+    """The delimiter by which the header has most of the needed columns; the first of equals."""
     line = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
 
     def found(delimiter: str) -> int:
@@ -105,7 +105,7 @@ def _delimiter(text: str) -> str:
 
 
 def _titles(header: Sequence[str]) -> Sequence[str]:
-    """The header without blank cells at its end: spreadsheets write these in some rows alone."""
+    """The header without blank cells at its end: spreadsheets write these only in some rows."""
     return header[: max((i for i, title in enumerate(header, 1) if title), default=0)]
 
 
@@ -148,8 +148,8 @@ def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -
 
 
 def _active_days(row: Sequence[str], columns: dict[str, int]) -> int | None:
-    """On how many days the user was active; unknown where the cell is no count, since it only says
-    whether there may have been activity beside unknown counts.
+    """On how many days the user was active. None if the cell is not a count: that is no error, as
+    this number only says whether there may have been activity if counts are unknown.
     """
     cell = row[columns[ACTIVE_DAYS.title]] if ACTIVE_DAYS.title in columns else ""
     match = _COUNT.fullmatch(cell)

@@ -21,12 +21,12 @@ TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
 
 _DATE_PART = len("YYYY-MM-DD")
-_ROWS_PER_PIECE = 300  # fit in a cache of the processor: all at once take a fifth longer
+_ROWS_PER_PIECE = 300  # fit into a processor's cache: all at once take a fifth longer
 
 
 def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
-    """One row per user: the source's columns, then any fields that are not in the catalogue,
-    alphabetically.
+    """One row per user: the source's columns, then fields that are not in the catalogue, in
+    alphabetical order.
     """
     table = _table_of(source_name)
     extra_names = sorted({name for user in users for name in user.extra})
@@ -37,7 +37,7 @@ def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
 
 
 def columns_csv(columns: DayColumns, source_name: str) -> list[bytes]:
-    """The same for users as columns, several times as fast, in pieces."""
+    """The same from columns, several times as fast and in pieces."""
     table = _table_of(source_name)
     return marked([render_rows([table.header]), *table.pieces(columns)])
 
@@ -45,8 +45,8 @@ def columns_csv(columns: DayColumns, source_name: str) -> list[bytes]:
 class _Table:
     """The columns of a source's CSV, and how a user's row is filled.
 
-    `line` is a `row` as text, several times as fast as the CSV writer, since only the name may need
-    quotes.
+    `line` is a `row` as text. It is several times as fast as the CSV writer, since only the name
+    may need quotes.
     """
 
     def __init__(self, metrics: Sequence[Metric], *, service: bool) -> None:
@@ -110,7 +110,7 @@ class _Table:
 
 
 def _texts(kind: Kind, values: Sequence[Any]) -> list[Any]:
-    """The cells of a column; each value is converted once, since most recur."""
+    """The cells of a column; each different value is converted once, since most recur."""
     as_text = percent if kind is Kind.PERCENT else str
     text_of = {value: as_text(value) for value in {*values} - {None}}
     return [*map(text_of.get, values, itertools.repeat(""))]
@@ -138,24 +138,26 @@ def _day_text(moment: datetime | None) -> bytes:
 
 @cache
 def _iso(day: date) -> bytes:
-    """Cached: there are few days."""
+    """A day as a cell; cached, since there are few days."""
     return day.isoformat().encode()
 
 
 @lru_cache(maxsize=20_000)
 def _percent_text(number: float | None) -> bytes:
-    """Cached: most sources round to two digits."""
+    """A percentage as a cell; cached, since most sources round to two digits."""
     return b"" if number is None else percent(number).encode()
 
 
 def percent(number: float) -> str:
-    """With two decimals, or one if the second is 0: `40.0%`, `41.67%`."""
+    """The number with two decimals, or one if the second is 0: `40.0%`, `41.67%`."""
     text = f"{number:.2f}"
     return f"{text.removesuffix('0')}%"
 
 
 def records_csv(records: Iterable[Mapping[str, object]]) -> bytes:
-    """Records that are not user statistics: the priority columns first, the rest alphabetical."""
+    """Records that are not user statistics: the priority columns first, the rest in alphabetical
+    order.
+    """
     rows = [flatten(record) for record in records]
     names = {name for row in rows for name in row}
     first = [name for name in PRIORITY_COLUMNS if name in names]

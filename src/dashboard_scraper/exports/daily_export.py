@@ -30,7 +30,7 @@ _LONGEST_REASON = 1000
 
 
 class Outputs(msgspec.Struct, frozen=True):
-    """EXPORT_DIR, the mode of all files, and how many daily exports to retain there."""
+    """EXPORT_DIR, the mode of all files, and how many daily exports to keep there."""
 
     folder: Path
     mode: int
@@ -44,9 +44,10 @@ class Outputs(msgspec.Struct, frozen=True):
 class DailyExport(msgspec.Struct, frozen=True):
     """Where a window's files go, what identifies their records, and which users they show.
 
-    `folder` is the window's own below `outputs`, or one that the user named. A day is settled if it
-    was fetched `settle_days` or more after its end, and its costs if `cost_settle_days` after it.
-    It is unreconciled if its users and the tenant's totals differ by more than the `tolerance`.
+    `folder` is the window's folder below `outputs`, or one that the user named. A day is settled if
+    it was fetched `settle_days` or more after its end, and its costs if `cost_settle_days` after
+    it. A day is unreconciled if its users and the tenant's totals differ by more than the
+    `tolerance`.
     """
 
     window: Window
@@ -68,7 +69,7 @@ class DailyExport(msgspec.Struct, frozen=True):
 
     @property
     def notes_path(self) -> Path:
-        """The days that are in doubt; written only if there are any."""
+        """The file that lists the days in doubt; written only if there are any."""
         return self.folder / NOTES
 
     @property
@@ -78,17 +79,17 @@ class DailyExport(msgspec.Struct, frozen=True):
 
     @property
     def product(self) -> Product:
-        """What the source is about."""
+        """The source's product."""
         return info_of(self.source).product
 
     def of(self, source: str, window: Window | None = None) -> DailyExport:
-        """The same export of another source, whose names mean what they mean there."""
+        """The same export for another source, with names understood as that source means them."""
         audience, window = self.audience.of(source), window or self.window
         return replace(self, source=source, audience=audience, window=window)
 
     def of_any_product(self, path_of: Callable[[Product], Path]) -> list[Path]:
-        """A file that is named after the product, under the name of each: that of a source which
-        was exported to this folder before must not look current.
+        """The paths of a file that is named after the product, for every product: the file of a
+        source that was exported to this folder earlier must not look current.
         """
         return [path_of(product) for product in products()]
 
@@ -99,18 +100,20 @@ class DailyExport(msgspec.Struct, frozen=True):
 
     @property
     def manifest_path(self) -> Path:
-        """The status of each day, and the SHA-256 of each file."""
+        """The file with the status of each day and the SHA-256 of each file."""
         return self.folder / MANIFEST
 
     @property
     def is_named_by_window(self) -> bool:
-        """Whether it is one of the daily exports below EXPORT_DIR, not in a folder of its own."""
+        """Whether it is one of the daily exports below EXPORT_DIR, not in a folder that the user
+        named.
+        """
         return self.folder == self.outputs.of_window(self.window)
 
 
 def advice_of(reader: Reader, source_name: str, *, of_several: bool = False) -> str:
-    """What the user can do about days of a source that are not in the store; where it is one of
-    several, nobody has to choose another.
+    """What the user can do about days of a source that are not in the store. With `of_several`
+    sources, it does not suggest to choose another one.
     """
     if reader.moment:
         return not_known_then(reader.moment)
@@ -125,18 +128,18 @@ def advice_of(reader: Reader, source_name: str, *, of_several: bool = False) -> 
 
 
 def not_known_then(moment: datetime) -> str:
-    """Why days are missing as of an earlier moment, to which no fetch adds any."""
+    """Why days are missing as of an earlier moment; later fetches cannot add them."""
     return f"the store did not have them at {iso_utc(moment)}"
 
 
 def reason_of(error: ScraperError, rename: Rename) -> str:
-    """An error as a manifest quotes it: with pseudonyms for names, and not too long."""
+    """An error as a manifest quotes it: with pseudonyms for names, and shortened."""
     return shortened(hidden(str(error), rename, error.names), _LONGEST_REASON)
 
 
 def summarise(window: Window, missing: Collection[date], advice: str, of: str = "") -> None:
-    """Log how many days there are, after a name of what they are of; raises DaysMissing if some are
-    missing.
+    """Log how many days there are, with `of` in front as the name of what they belong to; raises
+    DaysMissing if some are missing.
     """
     total, whose = len(window), f"{of}: " if of else ""
     logger.info("%s%s: %d of %d days", whose, window, total - len(missing), total)

@@ -27,13 +27,13 @@ class ExportFolder(msgspec.Struct, frozen=True):
     written: float
 
     def manifest(self) -> Manifest | None:
-        """The manifest, unless it is of another window than the folder's name says."""
+        """The manifest, unless its window differs from the one in the folder's name."""
         found = read_manifest(self.path / MANIFEST)
         same = found and (found.start, found.end) == (self.window.start, self.window.end)
         return found if same else None
 
     def is_complete(self) -> bool:
-        """Whether no day is missing, and every file is there in its full size."""
+        """Whether no day is missing, and every file is there with its full size."""
         manifest = self.manifest()
         with contextlib.suppress(OSError):
             return (
@@ -58,8 +58,8 @@ def export_folders(outputs: Path) -> list[ExportFolder]:
 
 
 def newest_complete(folders: Iterable[ExportFolder], now: datetime) -> ExportFolder | None:
-    """The newest that is complete of these, which are newest first. One whose last day is not over
-    comes of a clock that was ahead: its newest days have what they had until then.
+    """The newest complete folder of these, which are newest first. A folder whose last day is not
+    over is left out: a clock was ahead, and its newest days have only the figures up to that time.
     """
     over = (each for each in folders if end_of_day(each.window.end) <= now)
     return next((each for each in over if each.is_complete()), None)
@@ -68,13 +68,13 @@ def newest_complete(folders: Iterable[ExportFolder], now: datetime) -> ExportFol
 def window_of(name: str) -> Window | None:
     """The window in the name of a daily export; None for other names."""
     match = EXPORT_NAME.fullmatch(name)
-    with contextlib.suppress(ValueError):  # not a date, as 2026-02-30
+    with contextlib.suppress(ValueError):  # not a date, such as 2026-02-30
         return Window(*map(date.fromisoformat, match.groups())) if match else None
     return None
 
 
 def folders_in(parent: Path) -> list[Path]:
-    """Its folders, without following symbolic links; empty if it does not exist."""
+    """The folders in it, without following symbolic links; empty if `parent` does not exist."""
     try:
         with os.scandir(parent) as entries:
             return [parent / each.name for each in entries if each.is_dir(follow_symlinks=False)]

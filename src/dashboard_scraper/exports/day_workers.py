@@ -1,9 +1,10 @@
-"""Other processes that make files of an export, while its own makes those of other days.
+"""Other processes that make files of an export, while the export's process makes those of other
+days.
 
-They begin at the last day, and it begins at the first, until they meet. Each reads the store by
-itself. What they made is only taken where it was made from the content that the export's process
-sees, and it makes everything itself where they fail: so they change how long it takes, not what it
-writes.
+They begin at the last day, and it begins at the first, until they meet. Each reads the store
+itself. Their files are used only if they were made from the same content that the export's process
+sees, and if they fail, that process makes everything itself. So they change how long an export
+takes, not what it writes.
 """
 
 from __future__ import annotations
@@ -38,25 +39,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEAST_USER_DAYS = 100_000
-"""Fewer are exported before another process has got ready."""
+"""Fewer user-days are exported before another process is ready."""
 
 OpenExport = Callable[[], tuple[Store, DailyExport]]
 MadeOn = Callable[[date], Collection[MadeFile]]
-"""The files that others have made of a day; none where they were not that far."""
+"""The files that other processes have made of a day; none if they have not got that far."""
 
 
 def usable_processors() -> int:
-    """Those that this process may use, not those of the machine."""
+    """How many processors this process may use, not how many the machine has."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class DayWorkers(msgspec.Struct, frozen=True):
-    """Up to `count` processes, for exports of at least so many user-days.
+    """Up to `count` processes, for exports with enough user-days.
 
     `open_export` returns the store and the export. It is called in each process, so it must be
-    possible to pickle it.
+    picklable.
     """
 
     open_export: OpenExport
@@ -67,7 +68,8 @@ class DayWorkers(msgspec.Struct, frozen=True):
     def working(
         self, rows: Sequence[LedgerDay], names: TemporaryNames, folders: Collection[Path]
     ) -> Iterator[MadeOn]:
-        """Have them make the files of these days while entered, under temporary `names`.
+        """Within this context, other processes make the files of these days, under temporary
+        `names`.
 
         Afterwards, no such file is left in the folders.
         """
@@ -92,7 +94,7 @@ def _open_nothing() -> tuple[Store, DailyExport]:
 
 
 NO_WORKERS = DayWorkers(_open_nothing, 0)
-"""The export's process makes everything."""
+"""No other processes: the export's process makes everything."""
 
 
 def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | None:
@@ -110,15 +112,15 @@ def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | 
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
-    with contextlib.suppress(RuntimeError):  # the system allowed it no thread
+    with contextlib.suppress(RuntimeError):  # the system allowed no thread
         pool.shutdown(cancel_futures=True)
 
 
 class _Days:
-    """Days of which a pool makes the files, the last one first."""
+    """The days whose files a pool makes, the last one first."""
 
     def __init__(self, pool: ProcessPoolExecutor, days: Iterable[date], ahead: int) -> None:
-        """`ahead`: how many days wait for a process, so that none has to wait for a day."""
+        """`ahead`: how many days are queued, so that no process has to wait for one."""
         self._pool = pool
         self._left = [*days]
         self._ahead = ahead
@@ -126,14 +128,16 @@ class _Days:
         self._flushed: dict[date, Callable[[], list[MadeFile]]] = {}
 
     def made_on(self, day: date) -> Collection[MadeFile]:
-        """The files of a day, which are waited for if the pool has it; else the caller makes it."""
+        """The files of a day: waits for them if the pool has the day. If none, the caller makes
+        them.
+        """
         try:
             if day in self._left:
                 self._left.remove(day)
                 self._submit()
             elif flushed := self._flushed.pop(day, None):
                 return flushed()
-        # It failed, was killed or never begun, for want of memory or threads; or the disk is full.
+        # It failed, was killed, or never began for lack of memory or threads; or the disk is full.
         except (RuntimeError, OSError, OutputFailed) as error:
             logger.warning("another process failed to write files; going on without it: %s", error)
             self._left.clear()
@@ -141,7 +145,7 @@ class _Days:
         return ()
 
     def _submit(self) -> None:
-        """Not all days at once: those that are left are for whoever is faster."""
+        """Submit days, but not all at once: the rest are left to whichever process is faster."""
         waiting = sum(not future.done() for future in self._futures.values())
         while self._left and waiting < self._ahead:
             day = self._left.pop()
@@ -160,7 +164,9 @@ def _flushed(future: Future[list[MadeFile]]) -> list[MadeFile]:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let processes start that Ctrl-C does not interrupt: that of the export ends them."""
+    """Processes started in this context are not interrupted by Ctrl-C: the export's process ends
+    them.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -172,7 +178,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 class _Worker:
-    """What another process needs for its days; opened with the first one."""
+    """What another process needs for its days; opened with the first day."""
 
     def __init__(self, open_export: OpenExport, token: str) -> None:
         self._open_export = open_export
@@ -202,18 +208,20 @@ class _Worker:
 
 
 _workers: list[_Worker] = []
-"""That of this process, where it is another one."""
+"""The worker of this process, if this is not the export's process."""
 
 
 def _prepare(open_export: OpenExport, token: str) -> None:
-    logging.disable()  # the export's process says what there is to say
+    logging.disable()  # the export's process logs what there is to log
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    atexit.register(_workers.clear)  # DuckDB lists what is not released by then
+    atexit.register(_workers.clear)  # DuckDB reports what is not released by then
     _workers.append(_Worker(open_export, token))
 
 
 def _made_on(day: date) -> list[MadeFile]:
-    """RuntimeError where something fails; not every error of ours can be pickled."""
+    """The files of a day; RuntimeError if something fails, since not every error of ours can be
+    pickled.
+    """
     try:
         return _workers[0].made_on(day)
     except (ScraperError, MemoryError) as error:
@@ -221,7 +229,7 @@ def _made_on(day: date) -> list[MadeFile]:
 
 
 def _end_with_parent() -> None:
-    """A pool tells its processes to end; nobody does so where the parent was killed."""
+    """End this process if its parent was killed: otherwise, the pool tells it to end."""
     from multiprocessing import parent_process  # noqa: PLC0415 - as above
 
     parent = parent_process()

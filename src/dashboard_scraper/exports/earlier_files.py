@@ -1,4 +1,4 @@
-"""Files of single days that earlier exports wrote from the same content: no need to write again."""
+"""Files of single days that earlier exports wrote from the same content: not written again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dashboard_scraper.output import EarlierFile
 
 
 class EarlierFiles:
-    """Those that the manifests of this export's folder and of other daily exports list.
+    """The files that the manifests of this export's folder and of other daily exports list.
 
-    A manifest is written last, so what a killed run left is not listed; and one that another
-    version or other settings wrote lists files that were made from something else.
+    A manifest is written last, so it lists no files of a killed run. A manifest from another
+    version or other settings lists files that were made from something else.
     """
 
     def __init__(self, export: DailyExport) -> None:
@@ -32,7 +32,7 @@ class EarlierFiles:
                 yield folder.path, folder.window
 
     def find(self, day: date, made_from: str) -> EarlierFile | None:
-        """A file made from the same; None where there is none."""
+        """A file made from the same content; None if there is none."""
         for place in [place for place in self._unread if day in place[1]]:
             if made_from in self._found:
                 break

@@ -1,4 +1,4 @@
-"""What is below EXPORT_DIR: names of folders, `latest`, and what killed runs left."""
+"""What is below EXPORT_DIR: names of folders, `latest`, and files that killed runs left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 LATEST = "latest"
 """The symbolic link to the newest complete export."""
 LATEST_FILE = "latest.txt"
-"""Has the newest export's name instead, where the system does not allow symbolic links."""
+"""Has the newest export's name instead, if the system does not allow symbolic links."""
 PARQUET = "parquet"
 """The default folder of Parquet files."""
 LAKE = "iceberg"
@@ -42,7 +42,7 @@ _AS_OF_FORMAT = "%Y%m%dT%H%M%S%fZ"
 
 
 def folder_as_of(folder: Path, moment: datetime) -> Path:
-    """The folder for an export as of a moment, apart from that of the current figures."""
+    """The folder for an export as of a moment, which differs from that of the current figures."""
     return folder.with_name(f"{folder.name}_as_of_{moment.astimezone(UTC):{_AS_OF_FORMAT}}")
 
 
@@ -53,9 +53,7 @@ def moment_of(folder: Path) -> datetime | None:
 
 
 def warn_of_lost_store(outputs: Path, store: str) -> None:
-    """Warn of a new store beside earlier exports: all else looks right where a volume is not
-    mounted.
-    """
+    """Warn of a new store beside earlier exports: a volume may not be mounted."""
     if earlier := export_folders(outputs):
         logger.warning(
             "%s is new, although there are exports of earlier runs, such as %s: if the store was"
@@ -79,12 +77,12 @@ def _folders_of_runs(outputs: Path) -> Iterator[Path]:
     yield outputs / FOCUS
     for path in folders_in(outputs / PARQUET):
         yield path
-        yield from folders_in(path)  # those of days with costs
+        yield from folders_in(path)  # the folders of days with costs
 
 
 @contextlib.contextmanager
 def latest_follows(export: DailyExport, clock: Clock) -> Iterator[None]:
-    """Around a run that writes an export: updates `latest` to the newest complete export.
+    """Context for a run that writes an export: updates `latest` to the newest complete export.
 
     Also after a failed run, which may have withdrawn the export that `latest` names.
     """
@@ -131,7 +129,7 @@ def _is_ours(link: Path) -> bool:
 
 
 def _link(link: Path, name: str | None) -> bool:
-    """Replace the link atomically; False where the system does not allow symbolic links."""
+    """Replace the link atomically; False if the system does not allow symbolic links."""
     if name is None:
         link.unlink(missing_ok=True)
         return True
@@ -150,7 +148,9 @@ def _link(link: Path, name: str | None) -> bool:
 
 
 def _write_name(outputs: Outputs, name: str | None) -> None:
-    """Write the newest export's name to a file, or remove it; another's file is left alone."""
+    """Write the newest export's name to a file, or remove the file; anybody else's file is left
+    alone.
+    """
     path = outputs.folder / LATEST_FILE
     text = path.read_text(errors="replace") if path.is_file() else ""
     if os.path.lexists(path) and not EXPORT_NAME.fullmatch(text.strip()):

@@ -1,4 +1,4 @@
-"""Hands each stored day of an export to every format that reads it."""
+"""Passes each stored day of an export to every format that reads it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reach_of(outputs: Collection[Output]) -> Window:
 
 
 class Feed:
-    """The outputs of a run, and what they are given of each day."""
+    """The outputs of a run, and what is passed to them for each day."""
 
     def __init__(
         self,
@@ -59,7 +59,9 @@ class Feed:
             output.begin(self._run)
 
     def add_day(self, row: LedgerDay, made: Collection[MadeFile] = ()) -> None:
-        """Pass a day to every output that reads it; another process has `made` files of it."""
+        """Pass a day to every output that reads it; another process may have `made` some of its
+        files.
+        """
         run = self._run
         run.made.update({file.written.made_from: file for file in made})
         as_stored = row.day in run.window and not run.audience.anonymous

@@ -1,4 +1,4 @@
-"""What outputs share: those of a whole window, and those with a file for each day."""
+"""Base classes of outputs: of a whole window, and with a file for each day."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FileOutput:
 
 
 class WindowFiles(FileOutput):
-    """An output whose files depend on several days: none stays valid when other days change."""
+    """An output whose files depend on several days: none stays valid if another day changes."""
 
     def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
         """None: even GitHub's report of one day looks at people over the 27 days before it."""
@@ -43,7 +43,7 @@ class WindowFiles(FileOutput):
         return ()
 
     def add_day(self, day: OutputDay) -> None:
-        """Nothing, unless a format needs whole days: sums over days are the database's."""
+        """Do nothing, unless a format needs whole days: the database computes sums over days."""
 
 
 class DayFiles(FileOutput):
@@ -52,7 +52,7 @@ class DayFiles(FileOutput):
     """
 
     content: ClassVar[str]
-    """What its files have, as the name says it."""
+    """What its files contain, as it is in their names."""
 
     def __init__(self, export: DailyExport) -> None:
         super().__init__(export)

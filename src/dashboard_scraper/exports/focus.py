@@ -1,8 +1,8 @@
 """Costs as charges of FOCUS, the FinOps Foundation's format of bills: a row per user and resource.
 
-It is version 1.4 of the dataset Cost and Usage: every column that it demands, those of its other
-columns that the figures have something to say about, and columns of our own, which begin with `x_`.
-Where nothing was billed, the costs are null: an estimate is never written as a cost.
+It is version 1.4 of the dataset Cost and Usage: every mandatory column, other columns for which
+there are figures, and our own columns, which begin with `x_`. If nothing was billed, the costs are
+null: an estimate is never written as a cost.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from dashboard_scraper.sources.products import Product
 
 VERSION = "1.4"
 VIRTUAL_CURRENCY = "Credits"
-"""`PricingCurrency` of what is priced in credits, which is not a currency of ISO 4217."""
+"""The `PricingCurrency` of charges priced in credits, which are not a currency of ISO 4217."""
 MODEL = "MODEL"
-"""The source's type of a resource that is a model."""
+"""The source's resource type for a model."""
 
 Value = str | int | Decimal | datetime | None
 
 
 class Type(Enum):
-    """What a column holds."""
+    """The type of a column's values."""
 
     TEXT = "text"
     MOMENT = "date and time"
@@ -47,7 +47,8 @@ class Type(Enum):
 class Charge(msgspec.Struct, frozen=True):
     """One row before it is written: a shown cost of a day, and what is known of the day.
 
-    `account` is the billing account. `unreconciled` says in words where the day does not add up.
+    `account` is the billing account. `unreconciled` says in words where the day does not add up, if
+    anywhere.
     """
 
     day: date
@@ -67,12 +68,12 @@ class Charge(msgspec.Struct, frozen=True):
 
     @property
     def billed(self) -> Decimal | None:
-        """The amount on the bill; None where nothing was billed, or the source does not say."""
+        """The amount on the bill; None if nothing was billed, or the source does not say."""
         return None if self.in_credits else self.cost.figures.billed
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column: its name, what it holds, and how it is filled, in words and as a function."""
+    """A column: its name, its type, and how it is filled, in words and as a function."""
 
     name: str
     type: Type
@@ -214,7 +215,7 @@ _OWN = (
 )
 
 COLUMNS: Sequence[Column] = (*_STANDARD, *_OWN)
-"""Every column in order: those of the standard come first, as it demands."""
+"""Every column in order: the standard demands that its own come first."""
 
 
 def rows(charges: Sequence[Charge]) -> Iterator[list[Value]]:

@@ -49,11 +49,11 @@ SCHEMA = pa.schema([pa.field(column.name, _TYPES[column.type]) for column in COL
 def export_days(
     store: Store, export: DailyExport, folder: Path, account: str | None, rules: Rules
 ) -> Verdict:
-    """Write the window's days into `folder`, as charges to the billing `account`, which by default
-    has the prefix of the product.
+    """Write the window's days into `folder`, as charges to the billing `account`, by default the
+    product's prefix.
 
-    Returns the verdict on the days' doubts. Raises DaysMissing if costs of days are not in the
-    store, after writing the others, and UsageError if the source never has any. `export.folder` is
+    Returns the verdict on the days' doubts. Raises DaysMissing, after writing the others, if costs
+    of days are not in the store, and UsageError if the source never has costs. `export.folder` is
     not used.
     """
     with store.reading() as reader:
@@ -78,7 +78,7 @@ def paths_of(folder: Path, day: date) -> tuple[Path, Path]:
 
 
 def _write(folder: Path, costs: StoredCosts, export: DailyExport, account: str) -> None:
-    """Write all files or none; those of days that are not stored any more are set aside."""
+    """Write all files or none; files of days that are no longer stored are set aside."""
     mode = export.outputs.mode
     targets = [path for day in export.window.days() for path in paths_of(folder, day)]
     gone = [path for day in costs.missing for path in paths_of(folder, day)]

@@ -42,13 +42,13 @@ def outputs_of(export: DailyExport) -> list[Output]:
 
 
 def written_of(export: DailyExport) -> list[Output]:
-    """The same without those that need what the source does not know."""
+    """The same without formats that need figures the source does not have."""
     source = info_of(export.source)
     return [each for each in outputs_of(export) if not (each.needs and each.needs.unmet(source))]
 
 
 def unwritten_of(export: DailyExport) -> list[Unwritten]:
-    """Why the others are not written."""
+    """The formats that are not written, and why."""
     source, needs = info_of(export.source), [each.needs for each in outputs_of(export)]
     return [unmet for each in needs if each and (unmet := each.unmet(source))]
 
@@ -68,7 +68,7 @@ def all_paths(export: DailyExport) -> list[Path]:
 def made_with(export: DailyExport) -> str:
     """A digest of everything besides the store that the files of single days depend on.
 
-    It covers the identities, and what every format writes for made-up users: so any setting or
+    It covers the identities, and what every format writes for made-up users. So every setting or
     program version that would change a file changes the digest, without a list of such settings.
     """
     shown = export.audience.shown(USERS)

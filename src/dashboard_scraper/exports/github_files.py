@@ -1,4 +1,4 @@
-"""GitHub's reports as files below `github_reports/`: of 28 days, and of single days."""
+"""GitHub's reports as files below `github_reports/`, for 28 days and for single days."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def report_path(folder: Path, report: Report) -> Path:
 def all_reports(window: Window) -> list[Report]:
     """The reports that an export of the window may contain.
 
-    A window of 28 days gets the 28-day reports and those of its last day; any other window gets
-    those of each of its days. In daily exports of 28 days, every day's files would recur 28 times.
+    A window of 28 days gets the 28-day reports and the reports of its last day; any other window
+    gets the reports of each of its days. Daily exports of 28 days would otherwise repeat every
+    day's files 28 times.
     """
     month = len(window) == DAYS
     days = [window.end] if month else list(window.days())
@@ -59,7 +60,9 @@ def all_reports(window: Window) -> list[Report]:
 
 
 def is_users_28_day(report: Report) -> bool:
-    """Whether it has a line for every user and day: most of an export's bytes, every night anew."""
+    """Whether it has a line for every user and day: that makes most of an export's bytes, every
+    night.
+    """
     return report.latest and report.subject is Subject.USERS
 
 
@@ -69,7 +72,7 @@ def report_paths(folder: Path, window: Window) -> list[Path]:
 
 
 def wanted_reports(export: DailyExport) -> list[Report]:
-    """Those of them that the settings want: teams need to be known."""
+    """The window's reports that the settings ask for; reports on teams only if teams are known."""
     return [
         report
         for report in all_reports(export.window)
@@ -79,13 +82,13 @@ def wanted_reports(export: DailyExport) -> list[Report]:
 
 
 def listed_report(path: Path, written: WrittenFile) -> OutputFile:
-    """A report at this path as the manifest lists it."""
+    """A report at this path, as the manifest lists it."""
     named = msgspec.structs.replace(written, name=f"{GITHUB_FOLDER}/{path.name}")
     return OutputFile(named, field="github_reports")
 
 
 class GithubFiles(WindowFiles):
-    """Every report, without its missing days, but for those of which every day is missing."""
+    """Every report, without its missing days; not written if all of its days are missing."""
 
     needs = NEEDS
 
@@ -124,8 +127,8 @@ class GithubFiles(WindowFiles):
         make_folder(folder / GITHUB_FOLDER, run.publication.mode)
         persons = persons_in(run.reader, run.source, run.audience)
         self._reports = GithubReports(run.reader, run.source, run.audience, options, persons)
-        # Reports of days in a row reach back to nearly the same days, which are read once; and
-        # those on users are of days that have a report on the whole.
+        # Reports of consecutive days look back at nearly the same days, which are read once. Every
+        # day with a report on users also has one on the whole.
         wholes = [each.window for each in self._wanted if each.subject is Subject.WHOLE]
         for window in runs_of_days(day for whole in wholes for day in whole.days()):
             self._reports.count_people(window)

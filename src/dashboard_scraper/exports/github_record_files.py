@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class GithubRecordFiles(WindowFiles):
-    """Every report of which a day has records, without the days that have none."""
+    """Every report for which at least one day has records, without the days that have none."""
 
     def targets(self) -> list[Path]:
         return report_paths(self._export.folder, self._export.window)

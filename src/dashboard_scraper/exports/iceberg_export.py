@@ -1,7 +1,7 @@
 """User-days, details, totals and costs as Iceberg tables: only days that changed are written.
 
-The totals of a day are the ledger's, but count whom the rows show: without service accounts where
-outputs leave these out, and each person once.
+The totals of a day are the ledger's, but count only the users in the rows: no service accounts if
+outputs leave them out, and each person once.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ _detailed_in = picker(DETAILED)
 def export_days(
     store: Store, export: DailyExport, url: str, rules: Rules, expire_before: datetime | None = None
 ) -> tuple[str, Verdict]:
-    """Bring the window's days in the lake up to date with the store. Snapshots from before
-    `expire_before` are removed then.
+    """Bring the window's days in the lake up to date with the store. Then remove snapshots from
+    before `expire_before`.
 
     Returns the place and the verdict on the days' doubts. Days that are no longer stored are
-    removed. Raises DaysMissing if there are such, after writing the others.
+    removed. Raises DaysMissing, after writing the others, if days are not in the store.
     """
     folder = folder_of(url)
     if folder is not None:
@@ -108,8 +108,8 @@ def days_in(path: Path) -> set[tuple[str, date]]:
 def rewrite_days(
     store: Store, folder: Path, days: Collection[date], export: DailyExport
 ) -> set[Path]:
-    """Bring some days of the export's window up to date in a lake in `folder`, and remove its
-    earlier states. Returns the files that it has then.
+    """Bring some days of the export's window up to date in the lake in `folder`, and remove its
+    earlier states. Returns the files that the lake has afterwards.
     """
     with (
         new_files_get(export.outputs.mode),
@@ -125,7 +125,7 @@ def rewrite_days(
 def _write(
     lake: Lake, export: DailyExport, parts: Iterable[_Days], only: Collection[date] | None = None
 ) -> None:
-    """Commit what changed, month by month; with `only`, nothing but these days."""
+    """Commit what changed, month by month; with `only`, just these days."""
     prepare(lake)
     for days in parts:
         _write_group(lake, export, days, only)
@@ -171,7 +171,7 @@ def _change(
     totals: Mapping[str, Any] | None,
     there: Mapping[str, Contents],
 ) -> LakeDay | None:
-    """What has to be done about a day of the window, if anything."""
+    """The change to make to a day of the window, if any."""
     content, make = days.contents.get(day), partial(days.made, day)
     found = {name: contents.get(day, {}) for name, contents in there.items()}
     if content is None:
@@ -190,8 +190,8 @@ def _change(
 
 
 class _UsageOfDays:
-    """Users, details and totals. `totals` are the ledger's rows, of which `freshness` may change
-    while the content stays.
+    """Users, details and totals. `totals` are the ledger's rows; their `freshness` columns may
+    change while the content stays the same.
     """
 
     group = USAGE
@@ -241,7 +241,7 @@ _Days = _UsageOfDays | CostsOfDays
 
 
 def _months(window: Window) -> Iterator[Window]:
-    """The parts of the window in each month."""
+    """The part of the window in each month."""
     start = window.start
     while start <= window.end:
         end = min(month_of(start).end, window.end)
@@ -252,8 +252,8 @@ def _months(window: Window) -> Iterator[Window]:
 
 
 def _totals_of(source: str, shown: DayUsage) -> dict[str, Any]:
-    """What the ledger would have of these users alone. The differences to the tenant's own figures
-    stay: compared again, users that are left out would make one that the source does not have.
+    """What the ledger would have with only these users. The differences from the tenant's own
+    figures stay: a new comparison would count users who are left out as a difference.
     """
     return {
         **sum_columns(usage_sums(source, shown.users)),
@@ -264,7 +264,7 @@ def _totals_of(source: str, shown: DayUsage) -> dict[str, Any]:
 
 
 class _Names:
-    """Under which names a day's details are shown: those of its users."""
+    """The names under which a day's details are shown: the same as its users'."""
 
     def __init__(
         self, audience: Audience, users: Iterable[UserUsage], shown: Iterable[UserUsage]
@@ -275,7 +275,7 @@ class _Names:
         self._left_out = audience.left_out(users)
 
     def of(self, user: str) -> str | None:
-        """The name; None where outputs leave the account out."""
+        """The name to show; None if outputs leave the account out."""
         if person_key(user) in self._left_out:
             return None
         if self._audience.anonymous:
@@ -283,7 +283,7 @@ class _Names:
         return self._shown.get(self._audience.people.key(user), user)
 
     def person_of(self, name: str) -> str:
-        """The person of such a name."""
+        """The person of a name that `of` returned."""
         return self._audience.person_of_shown(name)
 
 
@@ -293,7 +293,7 @@ def _detail_rows(
     names: _Names,
     values: Iterable[tuple[tuple[str, ...], tuple[Any, ...]]],
 ) -> pa.Table:
-    """Details by user and place; what several spellings of a person have is added up."""
+    """The rows of details by user and place; those of a person's spellings are added up."""
     found: dict[tuple[str, ...], tuple[Any, ...]] = {}
     for (user, *place), numbers in values:
         name = names.of(user)

@@ -19,9 +19,10 @@ MANIFEST = "manifest.json"
 
 
 class CostsOfDay(msgspec.Struct, omit_defaults=True, frozen=True):
-    """The costs of one day, in its file of costs; they are fetched apart from its other figures.
+    """The costs of one day, in its file of costs; they are fetched separately from its other
+    figures.
 
-    `version` numbers the source's different answers. `unreconciled`: where the rows and the
+    `version` numbers the source's different answers. `unreconciled` says where the rows and the
     source's own figures differ.
     """
 
@@ -37,7 +38,7 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
 
     `settled`: at `fetched_at`, the source had stopped changing the day. `unreconciled`: where users
     and tenant totals differ. `suspicious`: why the figures are in doubt. `held`: what a held
-    revision would change. `forgotten`: how many users were removed. `costs`: none if not stored.
+    revision would change. `forgotten`: how many users were removed. `costs`: None if not stored.
     """
 
     day: date
@@ -56,7 +57,7 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why the last run wrote no files; those listed are from runs before it."""
+    """Why the last run wrote no files; the listed files are from earlier runs."""
 
     at: datetime
     exit_code: int
@@ -67,11 +68,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Vouches for the files that it lists, and for no others.
 
     `made_with` is a digest of the settings that the days' files depend on. `tolerance` is, by
-    metric, the percentage up to which a difference leaves a day unsuspected. `others` are files of
-    formats without a field of their own. `missing_from_github_reports` are the days that a report
-    of the window lacks. `missing_costs` are the days of the window without a file of costs, where
-    the source has any costs. `unwritten` are the formats that need figures the source lacks. Fields
-    with a default are absent from the manifests of earlier versions.
+    metric, the percentage up to which a difference causes no doubt about a day. `others` are files
+    of formats without a field of their own. `missing_from_github_reports` are the days that a
+    report of the window lacks. `missing_costs` are the days of the window without a file of costs,
+    if the source has any costs. `unwritten` are the formats that need figures which the source
+    lacks. Fields with a default are absent from the manifests of earlier versions.
     """
 
     source: str
@@ -96,7 +97,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return self.failed is None and all(day.files is not None for day in self.days)
 
     def files(self) -> list[WrittenFile]:
-        """Every file it lists, named relative to the folder."""
+        """Every file that it lists, named relative to the folder."""
         days = [file for day in self.days for file in day.files or []]
         whole = [file for file in (self.aggregated, self.report, self.notes) if file]
         others = [] if self.others is msgspec.UNSET else self.others

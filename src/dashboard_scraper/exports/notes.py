@@ -1,5 +1,5 @@
-"""`NOTES.txt`: which days are in doubt and which files are not written, and why, beside files that
-cannot say it themselves.
+"""`NOTES.txt`: which days are in doubt, which files are not written, and why; written beside files
+that cannot say it themselves.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def is_foreign(path: Path) -> bool:
 
 
 def refuse_foreign(path: Path) -> None:
-    """OutputFailed if somebody else's file is in the way of the notes."""
+    """OutputFailed if somebody else's file has the name of the notes."""
     if is_foreign(path):
         raise OutputFailed(
             f"{path} was not written by this program, which needs that name for its notes; move it"

@@ -28,7 +28,8 @@ class PageFile(WindowFiles):
         export, run = self._export, self._run
         if not export.has_report:
             return []
-        # Imported here: the templates take long to import, and other runs need not wait for them.
+        # Imported here, since importing the templates takes long and other runs need not wait for
+        # it.
         from dashboard_scraper.report.render import rendered  # noqa: PLC0415
 
         figures = figures_of(

@@ -2,13 +2,13 @@
 
 This is Hive's partition layout, which Spark, Trino, BigQuery, Snowflake and DuckDB read directly.
 The day is in the folder's name, and by that convention not a column of the file. A day's doubts are
-columns, so that a query can filter by them, and also in the file's metadata, for a day without
-rows. There is no manifest or notes file: these readers take every file for a partition's data.
-The metadata also identifies what a day was written from: a file that has it already is not written
+columns, so that a query can filter by them; they are also in the file's metadata, for days without
+rows. There is no manifest or notes file, since these readers take every file for a partition's
+data. The metadata also identifies what a day was written from, so an up-to-date file is not written
 again.
 
-Costs are in such folders of their own, below one whose name begins with an underscore, which
-programs that read all of a folder pass over.
+Costs have their own folders of this kind, in a folder whose name begins with an underscore:
+programs that read a whole folder skip it.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ COST_SCHEMA = without(COST_DAYS.schema, ["day"])
 def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> tuple[str, Verdict]:
     """Write the window's days below `place`, a folder or a URL such as `s3://BUCKET/PREFIX`.
 
-    Returns the place and the verdict on the days' doubts. Raises DaysMissing if days are not in the
-    store, after writing the others. `export.folder` is not used.
+    Returns the place and the verdict on the days' doubts. Raises DaysMissing, after writing the
+    others, if days are not in the store. `export.folder` is not used.
     """
     source_name, window = export.source, export.window
     if "://" in place:
@@ -84,7 +84,7 @@ def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> 
         users, of_costs = _UserFiles(reader, export), _CostFiles(reader, export)
         costs = of_costs.stored
         doubts = doubts_in(users.stored.values(), export.tolerance)
-        # Also where the source has no costs: those of another one must not stay there.
+        # Even if the source has no costs: files of another source's costs must not stay there.
         parts: list[_DayFiles] = [users, of_costs]
         if "://" in place:
             for each in parts:
@@ -105,9 +105,10 @@ def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> 
 
 
 class _DayFiles(Protocol):
-    """The days of one export that have a file, each read from the store only to be written.
+    """The days of one export that have a file; a day is read from the store only when it is
+    written.
 
-    `contents` identifies what each stored day is written from; oldest first.
+    `contents` identifies what each stored day is written from, oldest first.
     """
 
     folder: str
@@ -162,14 +163,14 @@ class _CostFiles:
 
 
 def _changed(files: _DayFiles, content_of: Callable[[date], bytes | None]) -> list[date]:
-    """The days whose file has another content, or is missing."""
+    """The days whose file has other content or is missing."""
     return [day for day, content in files.contents.items() if content_of(day) != content]
 
 
 def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> list[Path]:
     """Rewrite one day of an earlier export below `folder`, if it is stored, as `export` says.
 
-    The folder may be that of costs. Returns the files that were written.
+    The folder may be the one of costs. Returns the files that were written.
     """
     kind = _CostFiles if folder.name == COSTS else _UserFiles
     path = folder / _partition(day) / kind.name
@@ -194,7 +195,7 @@ def place_of(folder: Path) -> Path:
 
 
 def _content_of(open_file: Callable[[], Any]) -> bytes | None:
-    """What a file was written from; None if it is missing, or not a whole file of an export."""
+    """What a file was written from; None if it is missing or not a complete file of an export."""
     try:
         with open_file() as file:
             metadata = pyarrow.parquet.read_metadata(file).metadata
@@ -209,12 +210,12 @@ def _partition(day: date) -> str:
 
 
 def _hidden(name: str) -> str:
-    """A name for a file set aside: readers of partitions skip names that begin with a dot."""
+    """The name for a file set aside: readers of partitions skip names that begin with a dot."""
     return f".{name}{STALE_SUFFIX}"
 
 
 def _write(folder: Path, files: _DayFiles, window: Window, mode: int) -> None:
-    """Write all changed files or none; those of days that are not stored any more are set aside."""
+    """Write all changed files or none; files of days that are no longer stored are set aside."""
     paths = {day: folder / _partition(day) / files.name for day in window.days()}
     changed = _changed(files, lambda day: _content_of(partial(paths[day].open, "rb")))
     gone = [path for day, path in paths.items() if day not in files.contents]
@@ -244,12 +245,13 @@ def _log(files: _DayFiles, written: int) -> None:
 def _upload(url: str, files: _DayFiles, window: Window) -> None:
     """Upload one object after another; an earlier export's objects of other days are hidden.
 
-    Object stores have no transaction over several objects, so a failure leaves some days new and
-    hides the old ones of the rest: a reader then misses days, and never takes old ones for current.
+    Object stores have no transaction over several objects, so after a failure some days are new and
+    the old objects of the others are hidden: a reader then misses days, but never takes old ones
+    for current.
     """
     with _explained(url):
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
-        # Raises where nothing answers, after some seconds: else every day would wait as long.
+        # Raises after some seconds if nothing answers; otherwise every day would wait as long.
         place.get_file_info(folder)
         objects = {day: f"{folder}/{_partition(day)}/{files.name}" for day in window.days()}
         changed = _changed(
@@ -272,7 +274,7 @@ def _upload(url: str, files: _DayFiles, window: Window) -> None:
 
 
 def _hide(place: Any, folder: str, name: str) -> bool:
-    """Rename a day's object so that readers skip it; whether there was one."""
+    """Rename a day's object so that readers skip it; returns whether there was one."""
     path = f"{folder}/{name}"
     if place.get_file_info(path).type is not pyarrow.fs.FileType.File:
         return False

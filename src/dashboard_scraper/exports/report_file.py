@@ -1,4 +1,4 @@
-"""`report`: the HTML report of a window of the store, as a file of its own."""
+"""`report`: the HTML report of a window of the store, as a separate file."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def write_page(
     """Write the page of a window; by default, of the 28 days up to the newest completed day that
     all sources have.
 
-    Raises DaysMissing where days are not in the store: after writing the page, which marks them,
-    or, if no day of the window is stored, after setting an earlier page aside.
+    Raises DaysMissing if days are not in the store: after writing the page, which marks them, or,
+    if no day of the window is stored, after setting an earlier page aside.
     """
     with replaced_or_set_aside([target]), store.reading() as reader:
         window = (
@@ -66,7 +66,7 @@ def write_page(
 def _summarise(
     window: Window, missing: Mapping[str, Collection[date]], advice: Mapping[str, str]
 ) -> None:
-    """Log how many days there are; raises DaysMissing, with all sources that miss some."""
+    """Log how many days there are; raises DaysMissing with all sources that lack some."""
     lacking = []
     for source, days in missing.items():
         try:

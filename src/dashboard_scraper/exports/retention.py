@@ -1,4 +1,4 @@
-"""RETENTION_EXPORTS: the oldest daily exports are removed, and nothing else in their folders."""
+"""RETENTION_EXPORTS: the oldest daily exports are removed, but no other files in their folders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAMED_AT_MOST = 5
 
 
 def prune(export: DailyExport, now: datetime) -> None:
-    """Remove the oldest daily exports beyond RETENTION_EXPORTS, after a run that was complete.
+    """Remove the oldest daily exports beyond RETENTION_EXPORTS, after a complete run.
 
     The run's own folder and the newest complete one are never removed, nor is any folder with a
     file in it that no export writes.
@@ -68,9 +68,11 @@ def _hidden(path: Path) -> Path:
 
 
 def _remove(export: DailyExport, folder: ExportFolder) -> bool:
-    """Rename the folder, then empty it: readers see all of it or nothing. False if it stays."""
+    """Rename the folder, then empty it, so that readers see all of it or nothing. False if it
+    stays.
+    """
     with turn_in(folder.path):
-        # Temporary files count as foreign: another run may be writing there at this moment.
+        # Temporary files count as foreign: another run may be writing there right now.
         if not _has_only_own_files(export, folder.path, folder.window):
             return False
         hidden = _hidden(folder.path)
@@ -89,7 +91,8 @@ def _own_names(export: DailyExport, window: Window) -> set[str]:
 
     Includes the reports of an organization and of teams, whatever the settings are now.
     """
-    # Imported here: all formats take long to import, and the start of a run need not wait for them.
+    # Imported here, since importing all formats takes long and the start of a run need not wait for
+    # it.
     from dashboard_scraper.exports.formats import all_paths  # noqa: PLC0415
 
     paths = all_paths(msgspec.structs.replace(export, window=window))
@@ -114,12 +117,12 @@ def _has_only_own_files(export: DailyExport, folder: Path, window: Window) -> bo
 
 
 def _is_foreign_notes(path: Path) -> bool:
-    """Whether it has the name of the notes and is not ours: people use that name as well."""
+    """Whether it has the name of the notes but is not ours: people use that name too."""
     return path.name.removesuffix(STALE_SUFFIX) == NOTES and is_foreign(path)
 
 
 def _empty(export: DailyExport, folder: Path, window: Window) -> None:
-    """Remove an export's files and the folder; other files that appeared meanwhile stay with it."""
+    """Remove an export's files and the folder, which stays if other files have appeared in it."""
     for name in _own_names(export, window):
         path = folder / name
         if not path.parent.is_symlink() and not _is_foreign_notes(path):

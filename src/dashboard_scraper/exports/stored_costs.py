@@ -39,22 +39,22 @@ class StoredCosts:
 
     @property
     def unreconciled(self) -> dict[date, list[CostDifference]]:
-        """Where the rows and the source's own figures of a day differ."""
+        """The differences of each day between its rows and the source's own figures."""
         return {day: row.unreconciled for day, row in self.days.items() if row.unreconciled}
 
     def shown(self, row: CostLedgerDay) -> list[Cost]:
-        """A day's costs as outputs show them; StoreFailed where they do not match the ledger."""
+        """A day's costs as outputs show them; StoreFailed if they do not match the ledger."""
         return shown_costs(self._reader.costs(row), self._export.audience)
 
 
 def reason_without_costs(source: str) -> str | None:
-    """Why there can be no export of a source's costs; None if it may have some."""
+    """Why a source's costs cannot be exported; None if it may have some."""
     info = info_of(source)
     return None if info.has_costs else f"{info.title} reports no costs: there are none to export"
 
 
 def cost_doubts(unreconciled: Mapping[date, Sequence[CostDifference]]) -> list[Doubt]:
-    """The doubts about the costs of days; no tolerance makes a difference of money agree."""
+    """The doubts about the costs of days; differences of money are never tolerated."""
     return [
         Doubt(
             Window(day, day),
@@ -68,7 +68,7 @@ def cost_doubts(unreconciled: Mapping[date, Sequence[CostDifference]]) -> list[D
 def content_of(row: CostLedgerDay) -> str:
     """A digest of what identifies a day's costs, without reading them.
 
-    Equal only where the store has the same version of them and nobody was removed since.
+    Equal only if the store has the same version of them and nobody was removed since.
     """
     content = (row.source, row.day, row.version, row.accepted_at, row.forgotten, row.currency)
     figures = (row.sums, row.total, row.unreconciled)

@@ -1,4 +1,4 @@
-"""The files of a window, from the store alone, without any request."""
+"""The files of a window from the store only, without any request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def export_stored(
     clock: Clock,
     workers: DayWorkers = NO_WORKERS,
 ) -> Verdict:
-    """Write every file from the store alone; raises DaysMissing afterwards if days are missing."""
+    """Write every file from the store only; raises DaysMissing afterwards if days are missing."""
     undo = functools.partial(withdraw, store, export, clock)
     with latest_follows(export, clock), undone_on_failure(undo), store.reading() as reader:
         stored = reader.ledger(export.source, export.window)

@@ -1,4 +1,4 @@
-"""Refuse a row of sums in a CSV: read as a user, it would double every sum."""
+"""Refuse a row of sums in a CSV: if it were read as a user, it would double every sum."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENOUGH_OTHERS, _ENOUGH_FIGURES = 2, 3
 
 
 def refuse_totals(name: str, users: Sequence[UserUsage], places: Mapping[str, int]) -> None:
-    """ContractBroken if a user whose name is not an address looks like the sum of the others."""
+    """ContractBroken if a user whose name is not an address looks like the sum of all others."""
     candidates = [user for user in users if not _is_somebody(user)]
     if not candidates:
         return

@@ -1,4 +1,4 @@
-"""After a failed run: withdraw stale files of the export on disk, and mark those still valid."""
+"""After a failed run: withdraw stale files of the export on disk, and mark valid ones."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _INTERRUPTED = 130
 
 
 def withdraw(store: Store, export: DailyExport, clock: Clock, error: BaseException) -> None:
-    """Set aside files that would look fresh and are not, and write a manifest that says why.
+    """Set aside files that would look fresh but are not, and write a manifest that says why.
 
-    A day's files stay if the manifest vouches for them, the day was settled when fetched, the store
-    still has it whole and unchanged, and the current settings would write the same files. Files
-    built from several days are always set aside; so is everything if no day stays or the manifest
-    cannot be written.
+    A day's files stay if the manifest vouches for them, the day was settled when it was fetched,
+    the store still has the day complete and unchanged, and the current settings would write the
+    same files. Files built from several days are always set aside; so is everything if no day stays
+    or the manifest cannot be written.
     """
     failure = _failure(export, clock(), error)
     before = read_manifest(export.manifest_path)
@@ -55,8 +55,8 @@ def withdraw(store: Store, export: DailyExport, clock: Clock, error: BaseExcepti
     if not (before and failure and staying):
         set_aside([export.manifest_path, *others])
         return
-    # After an earlier failure, its manifest is overwritten instead: the stale copy on disk is from
-    # the last good run, and worth more than that of a failure.
+    # After an earlier failure, its manifest is overwritten instead: the copy that was set aside is
+    # from the last good run, and worth more than a manifest of a failure.
     set_aside(others if before.failed else [export.manifest_path, *others])
     try:
         _publish(export, before, staying, doubts, failure)
@@ -100,20 +100,20 @@ def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, 
                 if _is_unchanged(reader, ledger.get(listed.day), listed)
             ]
     except StoreFailed as failed:
-        # Nothing is trusted beside a damaged store. While its server is away, the manifest is all
-        # the evidence there is; but not for days that this run stored before it failed.
+        # If the store is damaged, nothing is trusted. While its server is unavailable, the manifest
+        # is the only evidence, but not for days that this run stored before it failed.
         days = [
             _without_costs(listed)
             for listed in days
             if failed.is_away and listed.day not in store.put_days
         ]
-    except ScraperError:  # not the store that the files were written from
+    except ScraperError:  # not the store from which the files were written
         days = []
     return {listed.day: listed for listed in days}
 
 
 def _is_unchanged(reader: Reader, stored: LedgerDay | None, listed: ManifestDay) -> bool:
-    """Whether the store still has the day, whole and of the same fetch."""
+    """Whether the store still has the day, complete and from the same fetch."""
     if stored is None:
         return False
     if (stored.fetched_at, stored.forgotten) != (listed.fetched_at, listed.forgotten):
@@ -126,7 +126,9 @@ def _is_unchanged(reader: Reader, stored: LedgerDay | None, listed: ManifestDay)
 
 
 def _with_doubts_of(listed: ManifestDay, stored: LedgerDay) -> ManifestDay:
-    """The day with the doubts that arose since its files were written: they hold for these too."""
+    """The day with doubts that arose after its files were written, since they hold for these files
+    too.
+    """
     return msgspec.structs.replace(listed, suspicious=stored.suspicious, held=stored.held)
 
 
