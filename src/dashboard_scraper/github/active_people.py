@@ -1,5 +1,5 @@
-"""Who was active on the days up to each day, in all and by area of GitHub's: her counts of people,
-adoption phases and engagement are of these.
+"""Who was active on the days up to each day, in total and by GitHub's areas: GitHub's counts of
+people, adoption phases and engagement are computed from this.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _AREAS: dict[str, tuple[GithubFeature, ...]] = {
     EDIT: (GithubFeature.EDIT,),
     CODE_FIRST: (GithubFeature.COMPLETION, *AGENT_FEATURES),
 }
-"""What people are counted by besides any activity, as named in GitHub's fields."""
+"""The areas in which people are counted, besides any activity, as GitHub's fields name them."""
 COUNTS_OF_AREA = {
     area: [metric for metric, place in PLACE_OF.items() if place.feature in features]
     for area, features in _AREAS.items()
@@ -51,7 +51,7 @@ COUNTS_OF_AREA = {
 class ActivePeople:
     """Bitmaps of who was active on days of one source, from one snapshot of the store.
 
-    They are of the days that `load` has covered; a bit is of one person, whatever the spellings.
+    They cover the days that `load` was called for; one bit is one person, whatever the spellings.
     """
 
     def __init__(self, reader: Reader, source: str, audience: Audience, persons: Persons) -> None:
@@ -76,8 +76,8 @@ class ActivePeople:
         return set(reach.days()) - set(people.days())
 
     def contents_up_to(self, day: date) -> list[str | None]:
-        """What the day's phases and counts are made of: the content of each of the 28 days up to
-        it, None where one is not in the store.
+        """What the day's phases and counts are computed from: the content of each of the 28 days up
+        to it, None for a day that is not in the store.
         """
         before = Window(day - timedelta(days=DAYS - 1), day)
         return [self._contents.get(each) for each in before.days()]
@@ -87,12 +87,12 @@ class ActivePeople:
         return self._active[_ANY].bitmap(day, 1) or 0
 
     def phases_on(self, day: date) -> list[Phase]:
-        """The adoption phases on a day; empty where they are unknown."""
+        """The adoption phases on a day; empty if they are unknown."""
         return phases_on(day, self._active[_ANY], self._active) or []
 
     def phase_numbers_on(self, day: date) -> dict[int, int]:
-        """The number of the phase of each person who was active on a day, by bit; empty where it
-        is unknown.
+        """The number of the phase of each person who was active on a day, by bit; empty if phases
+        are unknown.
         """
         active = self.on(day)
         return {
@@ -102,13 +102,13 @@ class ActivePeople:
         }
 
     def engagement_on(self, day: date) -> dict[str, Any] | None:
-        """`copilot_feature_engagement` of the 28 days up to the day; None where it is unknown."""
+        """`copilot_feature_engagement` of the 28 days up to the day; None if it is unknown."""
         return engagement_on(day, self._active[_ANY], self._active)
 
     @cached_property
     def bit_of(self) -> dict[int, int]:
-        """The bit of each person by id: of several the one that merging leaves, which may be of a
-        spelling in another source.
+        """The bit of each person by id: if there are several, the one that merging leaves. It may
+        belong to a spelling in another source.
         """
         person, bits = self._audience.person, dict[str, int]()
         for bit, name in sorted(self._reader.name_of_bit.items()):

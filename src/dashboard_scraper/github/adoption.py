@@ -1,9 +1,10 @@
 """Adoption phases and engagement with features, by GitHub's rules, from bitmaps of people.
 
-A person is in a phase by what they used on at least two of the 28 days up to a day: phase 2 is one
-agent outside the editor (the command line's or a remote one), phase 3 is both, and phase 1 is
-completions or the editor's agent without these. GitHub's further agents, code review and its app,
-are in no metric of the catalogue. Where one of the 28 days is missing, nobody's phase is known.
+A person's phase depends on what they used on at least two of the 28 days up to a day. Phase 2 is
+one agent outside the editor (the command line's or a remote one), phase 3 is both, and phase 1 is
+completions or the editor's agent without these. GitHub also counts code review and its app as
+agents, for which the catalogue has no metrics. If one of the 28 days is missing, nobody's phase is
+known.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.distinct import DistinctPeople
 
 VERSION = "v1"
-"""GitHub's, of its rules."""
+"""GitHub's version of these rules."""
 
 OFTEN = 2
-"""Days of use that count, as in `DistinctPeople.repeated`."""
+"""From this many days of use on, a feature counts, as in `DistinctPeople.repeated`."""
 CODE_FIRST, CLI, REMOTE = "code_first", "cli", "copilot_cloud_agent"
 COMPLETION, EDIT = "code_completion", "agent_edit"
 ENGAGED_IN = {COMPLETION: COMPLETION, EDIT: EDIT, REMOTE: REMOTE, "copilot_cli": CLI}
-"""By GitHub's name of a feature, the area of activity. That of the cloud agent is as in the fields
-with numbers of its users, since GitHub's description has it in words only.
+"""The area of activity by GitHub's name of a feature. The cloud agent's name is the one in the
+fields with numbers of its users, since GitHub's description mentions it only in words.
 """
 
 Areas = Mapping[str, DistinctPeople]
@@ -52,7 +53,7 @@ def phase_fields(number: int) -> dict[str, Any]:
 
 
 def phases_on(day: date, active: DistinctPeople, areas: Areas) -> list[Phase] | None:
-    """The phases of everybody who was active in the 28 days up to the day; None where unknown."""
+    """The phases of everybody who was active in the 28 days up to the day; None if unknown."""
     everybody = active.bitmap(day, DAYS)
     if everybody is None:
         return None
@@ -65,7 +66,7 @@ def phases_on(day: date, active: DistinctPeople, areas: Areas) -> list[Phase] | 
 
 
 def engagement_on(day: date, active: DistinctPeople, areas: Areas) -> dict[str, Any] | None:
-    """`copilot_feature_engagement` of the 28 days up to the day; None where it is unknown."""
+    """`copilot_feature_engagement` of the 28 days up to the day; None if it is unknown."""
     everybody = active.bitmap(day, DAYS)
     if everybody is None:
         return None
@@ -84,8 +85,8 @@ def engagement_on(day: date, active: DistinctPeople, areas: Areas) -> dict[str, 
 def totals_by_phase(
     phases: list[Phase], active: int, sums: Mapping[int, Mapping[str, int]]
 ) -> Iterator[dict[str, Any]]:
-    """`totals_by_ai_adoption_phase` of a day with its bitmap of active people; `sums` has their
-    counters by the number of the phase, under the names of GitHub's averages.
+    """`totals_by_ai_adoption_phase` of a day; `active` is its bitmap of active people. `sums` has
+    their counters by the phase's number, under the names of GitHub's averages.
     """
     for phase in phases:
         engaged = (phase.people & active).bit_count()

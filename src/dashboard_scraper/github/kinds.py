@@ -1,4 +1,4 @@
-"""The kinds of GitHub's reports, and what is chosen for all of them."""
+"""The kinds of GitHub's reports, and the options for all of them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dashboard_scraper.model.dates import DAYS, Window
 
 
 class Scope(Enum):
-    """Whom a report covers; reports on the whole are named after it, as `enterprise-1-day`."""
+    """Whom a report covers; reports on the whole are named after it, such as `enterprise-1-day`."""
 
     ENTERPRISE = "enterprise"
     ORGANIZATION = "organization"
 
 
 class Subject(Enum):
-    """What a report's records are about; other reports are named after it, as `users-1-day`."""
+    """What a report's records are about; other reports are named after it: `users-1-day`."""
 
     WHOLE = ""
     USERS = "users"
@@ -28,7 +28,7 @@ class Report(msgspec.Struct, frozen=True):
     """One of GitHub's reports: a `latest` one covers 28 days, any other a single day.
 
     With `part`, only the records of these days: a report on many users has several downloads.
-    `merge_ides`: on the whole, one row stands for all editors.
+    `merge_ides`: in a report on the whole, one row stands for all editors.
     """
 
     scope: Scope
@@ -40,7 +40,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def days(self) -> Window:
-        """The days that it has records of."""
+        """The days of its records."""
         return self.part or self.window
 
     @property
@@ -50,10 +50,11 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class GithubOptions(msgspec.Struct, frozen=True):
-    """Options of GitHub's reports; without `organization_id` there are none of an organization.
+    """Options of GitHub's reports; without `organization_id` there are no reports on an
+    organization.
 
-    `merge_ides`: whether reports on the whole have one row for all editors, unless a reader wants
-    it otherwise.
+    `merge_ides`: whether reports on the whole have one row for all editors, unless a reader asks
+    for something else.
     """
 
     enterprise_id: str

@@ -1,6 +1,6 @@
 """Lines of GitHub's reports on users, as JSON: the stamp of a report and day, then the user's part.
 
-Reports of several scopes and windows differ in the stamp only.
+Reports of different scopes and windows differ only in the stamp.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Stamp(msgspec.Struct, frozen=True):
-    """What all records of a file have in common besides the day.
+    """The fields that all records of a file have in common, besides the day.
 
     `window` is the period of a file of several days; None for GitHub's one-day reports.
     """
@@ -53,7 +53,7 @@ def user_part(
     credits_used: float | None = None,
     phase: int | None = None,
 ) -> bytes:
-    """The line after the stamp and a comma; without parts from a template."""
+    """The line after the stamp and a comma; made from a template if there are no parts."""
     fields = _encode(user_fields(cells, parts))[1:-1] if parts else text_of(cells)
     consumed = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
     return b"%b,%b%b%b" % (head, fields, consumed, _end_of(phase))
@@ -62,7 +62,7 @@ def user_part(
 def user_parts(
     heads: Iterable[bytes], cells: Sequence[Column], phases: Iterable[int | None]
 ) -> Iterator[bytes]:
-    """`user_part` of many users, of whom there are neither parts nor credits."""
+    """`user_part` for many users without parts or credits."""
     return texts_of((head + b"," for head in heads), cells, map(_end_of, phases))
 
 

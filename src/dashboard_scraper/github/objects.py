@@ -1,7 +1,7 @@
 """GitHub's REST objects for people, teams and organizations.
 
-They have every field that GitHub's description requires, since strict clients reject parts of
-objects. What no source knows has the value that stands for "not configured", or none.
+They have every field that GitHub's description requires, since strict clients reject incomplete
+objects. Fields that no source knows have the value that stands for "not configured", or none.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Json = dict[str, Any]
 SERVER_LOGIN = "dashboard-scraper"
 _UNCONFIGURED = "unconfigured"
 _PLANS = ("enterprise", "business")
-"""The words that GitHub has; who has both plans has the larger one."""
+"""GitHub's words for plans; a person with both plans has the larger one."""
 
 
 class Organization(msgspec.Struct, frozen=True):
-    """An organization's login and id, and since when the store has figures of it."""
+    """An organization's login and id, and since when the store has its figures."""
 
     login: str
     id: int
@@ -71,7 +71,7 @@ class ObjectWriter(msgspec.Struct, frozen=True):
         }
 
     def public_user(self, person: Person, since: datetime, updated: datetime) -> Json:
-        """A `public-user`: of a person's profile, nothing is known but their name."""
+        """A `public-user`: only the name of a person's profile is known."""
         unknown = ("name", "company", "location", "email", "hireable", "bio", "twitter_username")
         return {
             **self.user(person),
@@ -83,7 +83,7 @@ class ObjectWriter(msgspec.Struct, frozen=True):
         }
 
     def server_user(self, organization: Organization) -> Json:
-        """Whom the token belongs to: not a person, but this server."""
+        """The owner of the token: not a person, but this server."""
         server = Person(SERVER_LOGIN, sha256_user_id(SERVER_LOGIN))
         return self.public_user(server, organization.since, organization.updated)
 
@@ -187,9 +187,9 @@ class ObjectWriter(msgspec.Struct, frozen=True):
 
 
 def billing_of(seats: Sequence[Seat], cycle: Window) -> Json:
-    """A `copilot-organization-details`. Nobody knows the tenant's billing cycle: `cycle` is the
-    window of the 28-day reports, so that the active seats are their monthly active users, and
-    whoever was active since by a newer day or by what the source says.
+    """A `copilot-organization-details`. The tenant's billing cycle is unknown: `cycle` is the
+    window of the 28-day reports. So the active seats are the monthly active users of these reports,
+    and people who were active since, according to newer days or to the source's seats.
     """
     start = start_of_day(cycle.start)
     active = sum(seat.last_activity is not None and seat.last_activity >= start for seat in seats)

@@ -1,9 +1,9 @@
 """The fields of GitHub's records that are shown with pseudonyms.
 
-They are counts, and words of GitHub's and of editors. Not among them, and so left out: names that
-people or companies chose (of skills, custom agents, MCP servers, commands and plugins), the moments
-at which somebody's editor was seen, GitHub's own bookkeeping, and whatever GitHub adds after this
-list was written.
+They are counts, and words chosen by GitHub or editors. All other fields are left out: names that
+people or companies chose (of skills, custom agents, MCP servers, commands and plugins), times at
+which somebody's editor was seen, GitHub's own bookkeeping, and fields that GitHub has added since
+this list was written.
 """
 
 from __future__ import annotations
@@ -63,4 +63,4 @@ SHOWN_OF_PEOPLE = frozenset(
         *f"{_OF_REPORT} {_FLAGS} {_BREAKDOWNS} {_OF_EVERYBODY}".split(),
     )
 )
-"""Their names, at any depth of a record."""
+"""The names of the fields, at any depth of a record."""

@@ -1,8 +1,8 @@
-"""GitHub's reports from records that came from GitHub, as these were.
+"""GitHub's reports, from records that came from GitHub and are passed on unchanged.
 
-Values are passed on as they were written: a number keeps its digits, what is absent stays absent,
-and null stays null. Nothing is computed. Only what is said of a report, its period, is that of the
-report which is written.
+Values stay as they were written: a number keeps its digits, absent fields stay absent, and null
+stays null. Nothing is computed. Only the period in the fields about a report is that of the report
+that is written.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from dashboard_scraper.store import LedgerDay, Reader, RecordedDay
 from dashboard_scraper.store.day_people import new_on
 
 Fields = dict[str, Any]
-"""The fields of a record, each as the JSON text that it came as."""
+"""The fields of a record, each as the JSON text that GitHub sent."""
 
 TENANT = ""
-"""Whose records those on everybody are in the store."""
+"""The user name under which the store has the records on everybody."""
 _ENTERPRISE, _ORGANIZATION = "enterprise_id", "organization_id"
 _USER, _LOGIN = "user_id", "user_login"
 _OF_REPORT = ("report_start_day", "report_end_day")
@@ -50,8 +50,8 @@ _account_in = msgspec.json.Decoder(_Account).decode
 
 
 def recorded_persons(reader: Reader, source: str, audience: Audience) -> Persons:
-    """Everybody by name, under the login and id of their newest record, with the teams of
-    IDENTITY_FILE; with pseudonyms, under these.
+    """Everybody by name, with the login and id of their newest record and the teams of
+    IDENTITY_FILE; with pseudonyms, if these are set.
     """
     names = reader.first_days(source)
     if audience.anonymous:
@@ -81,7 +81,9 @@ def _newest_accounts(reader: Reader, source: str) -> dict[str, _Account]:
 
 
 def unrecorded(reader: Reader, source: str, window: Window) -> list[date]:
-    """The stored days some of whose records are not in the store, as of before it had records."""
+    """The stored days for which some records are not in the store, such as days from before it
+    stored records.
+    """
     ledger, recorded = reader.ledger(source, window), reader.recorded(source, window)
     return [
         day
@@ -121,14 +123,14 @@ class RecordedReports:
         self._left_out: set[str] = set()
 
     def missing(self, report: Report) -> list[date]:
-        """The days that the report has nothing of: which are not stored or have no such records, or
-        records of another scope.
+        """The days that are not in the report: they are not stored, or have no such records, or
+        only records of another scope.
         """
         there = self._recorded(report)
         return [day for day in report.days.days() if day not in there]
 
     def absence(self, report: Report) -> str:
-        """Why there is no such report, for one that has nothing of any of its days."""
+        """Why there is no such report, if it has nothing from any of its days."""
         recorded, scope = self._reader.recorded(self._source, report.days), report.scope.value
         if others := [day for day, each in recorded.items() if _scope_of(each) is not report.scope]:
             return f"the records of {listed_days(others)} are not those of an {scope}"
@@ -137,7 +139,7 @@ class RecordedReports:
         return f"days without records: {no_records(self.missing(report))}"
 
     def chunks(self, report: Report) -> Iterator[bytes]:
-        """The report in chunks; empty if it has nothing of any of its days."""
+        """The report in chunks; empty if it has nothing from any of its days."""
         there = self._recorded(report)
         if not there:
             return
@@ -156,7 +158,7 @@ class RecordedReports:
             yield _encode(self._whole(day, recorded)) + b"\n"
 
     def remarks(self) -> list[str]:
-        """What records lack because of pseudonyms."""
+        """What the records lack because of pseudonyms."""
         if not self._left_out:
             return []
         return [
@@ -165,8 +167,8 @@ class RecordedReports:
         ]
 
     def _recorded(self, report: Report) -> Mapping[date, RecordedDay | None]:
-        """The days that the report has something of, oldest first. None if that were only days of
-        nobody, beside days whose records it has not: it would look as if nobody was active.
+        """The days that the report covers, oldest first. Empty if nobody was active on any of them
+        while records of other days are missing: it would look as if nobody was active at all.
         """
         ledger = self._reader.ledger(self._source, report.days)
         recorded = self._reader.recorded(self._source, report.days)
@@ -190,7 +192,7 @@ class RecordedReports:
                 person = self._persons[user]
                 fields = {**stamp, **self._shown(_record(text, day), person)}
                 lines.append((person.login, _encode(fields) + b"\n"))
-        # Else the order would reveal the order of the logins.
+        # Otherwise the order would reveal the order of the logins.
         return (line for _, line in (sorted(lines) if self._audience.anonymous else lines))
 
     def _services(self, day: date) -> set[str]:
@@ -201,12 +203,12 @@ class RecordedReports:
         return set(self._reader.names_of(people[day].service))
 
     def _whole(self, day: date, recorded: RecordedDay | None) -> Fields:
-        """The tenant's record, which is the first of the day where there is one."""
+        """The tenant's record; if there is one, it is the first of the day."""
         return self._shown(_record(recorded.example if recorded else "{}", day))
 
     def _wrapper(self, report: Report, there: Mapping[date, RecordedDay | None]) -> bytes:
-        """Without what GitHub computes itself of the 28 days, such as engagement with features:
-        only its own report of exactly these days would have it.
+        """The report's own fields, without those that GitHub computes from the 28 days, such as
+        engagement with features: only GitHub's report of exactly these days would have them.
         """
         start, end = report.window.start, report.window.end
         ids = self._ids(there)
@@ -221,15 +223,17 @@ class RecordedReports:
         )
 
     def _ids(self, there: Mapping[date, RecordedDay | None], *, last: bool = False) -> Fields:
-        """The ids of the enterprise and organization in the newest record, or the last of them."""
+        """The ids of the enterprise and organization in the newest record; with `last`, only the
+        last.
+        """
         examples = [recorded.example for recorded in there.values() if recorded]
         fields = _fields_in(examples[-1].encode())
         ids = {name: fields[name] for name in (_ENTERPRISE, _ORGANIZATION) if name in fields}
         return dict([ids.popitem()]) if last and ids else ids
 
     def _shown(self, fields: Fields, person: Person | None = None) -> Fields:
-        """The record without its report's period; with pseudonyms, without whatever may name
-        somebody.
+        """The record without its report's period; with pseudonyms, also without anything that may
+        name somebody.
         """
         fields = {name: value for name, value in fields.items() if name not in _OF_REPORT}
         if not self._audience.anonymous:
@@ -243,7 +247,7 @@ class RecordedReports:
 
 
 def _has(report: Report, row: LedgerDay, recorded: RecordedDay | None) -> bool:
-    if recorded is None:  # nobody was active, which is a report without people
+    if recorded is None:  # nobody was active: a report without people
         return report.subject is Subject.USERS and not row.users
     if _scope_of(recorded) is not report.scope:
         return False
@@ -253,13 +257,13 @@ def _has(report: Report, row: LedgerDay, recorded: RecordedDay | None) -> bool:
 
 
 def _scope_of(recorded: RecordedDay) -> Scope:
-    """GitHub's records of an organization name it, those of an enterprise do not."""
+    """GitHub's records of an organization name it; those of an enterprise do not."""
     in_organization = _ORGANIZATION in _fields_in(recorded.example.encode())
     return Scope.ORGANIZATION if in_organization else Scope.ENTERPRISE
 
 
 def _record(text: str, day: date) -> Fields:
-    """The record's fields, on one line whatever line breaks there were between them."""
+    """The record's fields, without line breaks between them."""
     with _readable(day):
         return _fields_in(msgspec.json.format(text.encode(), indent=-1))
 
@@ -279,7 +283,7 @@ def _stamp(report: Report) -> Fields:
 
 
 class _Hiding:
-    """Leaves out every field, at any depth, that is not known to name nobody."""
+    """Leaves out every field, at any depth, unless it is known to name nobody."""
 
     def __init__(self, rename: Rename) -> None:
         self._rename = rename

@@ -1,10 +1,10 @@
 """GitHub's own Copilot usage format: pure functions from figures to records.
 
 `PLACE_OF` maps each metric to one counter of one feature, called a cell; every number of a record
-is a sum of cells. The top level is always the sum of the feature rows, and so are the rows by
-language and feature together. The rows by editor lack the command line's cells, since it is not an
-editor. Consumers expect integers, so unknown figures count as 0, or as another figure that they are
-at least (`AT_LEAST`); `is_unknown` detects them.
+is a sum of cells. The top level is always the sum of the feature rows; all rows by language and
+feature have the same sum. The rows by editor lack the command line's cells, since it is not an
+editor. Consumers expect integers, so unknown figures count as 0, or as another figure that is their
+lower bound (`AT_LEAST`); `is_unknown` detects them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _IDES = {"jetbrains": "intellij"}
 
 
 class GithubFeature(Enum):
-    """The features that some metric is mapped to, in the order of the rows."""
+    """The features to which any metric is mapped, in the order of the rows."""
 
     COMPLETION = "code_completion"
     ASK = "chat_panel_ask_mode"
@@ -38,7 +38,7 @@ class GithubFeature(Enum):
     EDIT = "agent_edit"
     INLINE = "chat_inline"
     CLI = "copilot_cli"
-    REMOTE = "remote_agent"  # not GitHub's: it has no feature for its cloud agent, see SHOWN_AS
+    REMOTE = "remote_agent"  # ours: GitHub has no feature for its cloud agent, see SHOWN_AS
 
 
 class GithubPlace(msgspec.Struct, frozen=True):
@@ -75,15 +75,15 @@ SHOWN_AS = {
     GithubPlace(GithubFeature.REMOTE, Counter.INTERACTIONS): GithubFeature.AGENT,
     GithubPlace(GithubFeature.REMOTE, Counter.ADDED): GithubFeature.EDIT,
 }
-"""The rows that remote agents appear in. GitHub counts its cloud agent in flags and numbers of
-users only; tools call these two features agentic, which they do with no other that would do.
+"""The rows in which remote agents appear. GitHub counts its cloud agent only in flags and numbers
+of users. Tools call these two features agentic; no other suitable feature is called that.
 """
 
 AT_LEAST = {
     BY_NAME["completions_suggested_lines_of_code"]: BY_NAME["completions_lines_of_code"],
 }
-"""What a figure is at least where it is unknown. Whatever was accepted had been suggested: with a 0
-there, tools would show that none of the suggested lines were accepted.
+"""A lower bound for a figure that is unknown. All accepted lines were suggested before: with 0
+suggested lines, tools would show that none were accepted.
 """
 
 CHAT_FEATURES = tuple(f for f in GithubFeature if f.value.startswith("chat_"))
@@ -95,7 +95,7 @@ FLAGS: dict[str, tuple[GithubFeature, ...]] = {
     "used_copilot_coding_agent": (GithubFeature.REMOTE,),
     "used_copilot_cloud_agent": (GithubFeature.REMOTE,),
 }
-"""Each flag of a user's record is true with any activity of one of these features."""
+"""A flag of a user's record is true if there is any activity in one of these features."""
 
 COUNTERS = tuple(Counter)
 PLACES = tuple(
@@ -116,11 +116,11 @@ Rows = dict[GithubFeature, Row]
 
 
 def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
-    """A function that adds up the metrics of each cell, of which each that is unknown is 0."""
+    """A function that adds up the metrics of each cell; an unknown metric counts as 0."""
     fed: dict[GithubPlace, list[int]] = {place: [] for place in PLACES}
     for metric, place in feeds:
         fed[place].append(METRICS.index(metric))
-    # The first metric of each cell (or the None after all values), and then the further ones.
+    # The first metric of each cell (or the None after all values), then the others.
     firsts = [positions[0] if positions else len(METRICS) for positions in fed.values()]
     further = [(cell, p) for cell, positions in enumerate(fed.values()) for p in positions[1:]]
     pick = operator.itemgetter(*firsts, *(position for _, position in further))
@@ -135,7 +135,7 @@ def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figu
     return cells_of
 
 
-# By editor and language, the sources report only some metrics; others are sums of their parts.
+# By editor and language, sources report only some metrics; others are sums of their parts.
 _FED_TO = {place: [m for m, fed in PLACE_OF.items() if fed == place] for place in PLACES}
 _IN_DETAIL = {metric: (metric,) if metric.detailed else parts_of(metric) for metric in PLACE_OF}
 
@@ -151,7 +151,7 @@ _added = [cell for cell, place in enumerate(PLACES) if place.counter is Counter.
 
 
 def cells_of_figures(figures: Figures) -> Cells:
-    """The cells of a user's figures, or of the sums of several users' by the same rule."""
+    """The cells of a user's figures or, by the same rule, of the sums of several users' figures."""
     cells = _known_cells_of(figures)
     for cell, metric, other in _BOUNDS:
         if getattr(figures, metric) is None:
@@ -160,7 +160,7 @@ def cells_of_figures(figures: Figures) -> Cells:
 
 
 def columns_of_cells(values: Mapping[Metric, Sequence[Count]], users: int) -> list[Column]:
-    """`cells_of_figures` of many users: a column for each cell, from a column for each metric that
+    """`cells_of_figures` for many users: a column for each cell, from a column for each metric that
     the source knows.
     """
     return [
@@ -183,7 +183,7 @@ def _known_column(
 
 
 def is_unknown(figures: Figures) -> bool:
-    """Whether a figure that every source reports is unknown, and so counts as 0."""
+    """Whether a figure that every source reports is unknown, so that it counts as 0."""
     return None in _required_in(values_of(figures))
 
 
@@ -203,7 +203,7 @@ def lines_added(cells: Cells) -> int:
 
 
 def columns_of_lines_added(cells: Sequence[Column]) -> list[int]:
-    """The same of many users, from `columns_of_cells`."""
+    """The same for many users, from `columns_of_cells`."""
     return [*map(sum, zip(*(cells[cell] for cell in _added), strict=True))]
 
 
@@ -216,9 +216,9 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def known_of_whole(part: Figures, whole: Figures | None) -> Figures:
-    """A part's figures, less those that are unknown for the user as a whole.
+    """A part's figures, without those that are unknown for the user as a whole.
 
-    These count as 0 in the whole, or as what they are at least, and parts must not add up to more.
+    In the whole, these count as 0 or as their lower bound, and parts must not add up to more.
     """
     unknown = {
         each.name
@@ -239,9 +239,9 @@ def totals_of(rows: Rows) -> dict[str, int]:
 
 
 def cli_of(rows: Rows) -> dict[str, Any]:
-    """`totals_by_cli`, which GitHub leaves out where nobody used the command line.
+    """`totals_by_cli`, which GitHub leaves out if nobody used the command line.
 
-    A message is a prompt, and a request at least. Sessions and tokens are unknown.
+    A message is a prompt, and at least one request. Sessions and tokens are unknown.
     """
     if GithubFeature.CLI not in rows:
         return {}
@@ -271,8 +271,8 @@ def arrays_of(
 ) -> dict[str, list[dict[str, Any]]]:
     """The five breakdowns by editor, language, feature and model.
 
-    What the parts do not cover has editor and language `unknown`; so has everything if the parts
-    add up to more than the rows.
+    Activity that the parts do not cover has the editor and language `unknown`. If the parts add up
+    to more than the rows, that is everything.
     """
     rows = shown_rows(rows)
     ides: dict[str, Row] = {}
@@ -324,7 +324,7 @@ def text_of(cells: Cells) -> bytes:
 def texts_of(
     before: Iterable[bytes], cells: Sequence[Column], after: Iterable[bytes]
 ) -> Iterator[bytes]:
-    """The same of many users, from `columns_of_cells`, each between two other texts."""
+    """The same for many users, from `columns_of_cells`, each between two other texts."""
     return _TEMPLATES.texts(before, cells, after)
 
 
@@ -369,7 +369,7 @@ def _seven(row: Row) -> dict[str, int]:
 
 
 def _six(row: Row) -> dict[str, int]:
-    """The counters without the messages: the format has none by language."""
+    """The counters without messages: the format has no messages by language."""
     seven = _seven(row)
     del seven[Counter.INTERACTIONS.value]
     return seven
@@ -381,5 +381,5 @@ def _by_names(item: tuple[tuple[str, GithubFeature], Row]) -> tuple[str, str]:
 
 
 def _ide_of(editor: str) -> str:
-    """GitHub's name of an editor that is lower-cased already; the command line has none."""
+    """GitHub's name of an editor, from its lower-case name; the command line is not an editor."""
     return UNKNOWN if editor == _CLI_EDITOR else _IDES.get(editor, editor)

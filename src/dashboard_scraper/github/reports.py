@@ -52,17 +52,17 @@ from dashboard_scraper.store.day_columns import DayColumns
 from dashboard_scraper.store.day_people import bits_in
 
 _RULES = 2
-"""To be raised where lines of the same days and settings become others in a way that a sample of
-one person's line does not show.
+"""To be raised if lines of the same days and settings change in a way that a sample of one person's
+line does not show.
 """
-_LINES_PER_CHUNK = 32  # fit in a cache of the processor: 200 take twice as long
+_LINES_PER_CHUNK = 32  # fit into a processor's cache: with 200, it takes twice as long
 _encode = msgspec.json.Encoder().encode
 
 NEEDS = Needs("GitHub's reports", MAPPED_REQUIRED)
 
 
 def persons_in(reader: Reader, source: str, audience: Audience) -> Persons:
-    """Everybody by name, of all time: an id or login, once given, must not go to anybody else."""
+    """Everybody ever stored, by name: an id or login, once given, must not go to anybody else."""
     return audience.persons(reader.first_days(source))
 
 
@@ -85,7 +85,7 @@ class _UserDay(msgspec.Struct):
 class GithubReports:
     """Writes the reports of one source from one snapshot of the store.
 
-    Afterwards, `remarks` has what a reader should know of them.
+    Afterwards, `remarks` has what a reader should know about them.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class GithubReports:
             yield self.whole(report, [self.totals(row) for row in ledger])
 
     def remarks(self) -> list[str]:
-        """Where the records differ from the source, because of the format or of missing days."""
+        """How the records differ from the source, because of the format or of missing days."""
         found = []
         if self._out_of_reach:
             found.append(
@@ -144,15 +144,15 @@ class GithubReports:
         return found
 
     def stamp(self, report: Report, day: date) -> bytes:
-        """How every line of a report on users begins, of one day: the fields before the user's."""
+        """How every line of one day begins in a report on users: the fields before the user's."""
         ids = self._options.ids(report.scope)
         return stamp_of(Stamp(**ids, window=report.window if report.latest else None), day)
 
     def user_lines(self, day: OutputDay) -> Iterator[bytes]:
         """A line without its stamp for everybody who was active on a stored day.
 
-        Reports of several scopes differ in the stamp only, so the lines are encoded once for all.
-        Adoption phases are those of days that `count_people` has covered.
+        Reports of different scopes differ only in the stamp, so the lines are encoded once for all.
+        There are adoption phases for days that `count_people` has covered.
         """
         numbers, bit_of = self._active.phase_numbers_on(day.day), self._active.bit_of
 
@@ -172,8 +172,8 @@ class GithubReports:
         )
 
     def _columns_of(self, day: OutputDay) -> tuple[DayColumns, list[Person]] | None:
-        """Everybody who was active as columns, several times as fast, and who they are; None where
-        their lines need more than that: parts, credits, or two rows for one person.
+        """Everybody who was active, as columns, which is several times as fast, and as persons.
+        None if their lines need more than columns: parts, credits, or two rows for one person.
         """
         row, active = day.ledger_day, day.active
         has_parts = row.editor_language is DetailStatus.COMPLETE
@@ -186,8 +186,8 @@ class GithubReports:
     def lines_depend_on(self, row: LedgerDay) -> list[Any]:
         """What the day's lines depend on besides its content and the settings.
 
-        That is the content of the days whose activity makes the adoption phases, the details that
-        are stored apart from the day, and the persons who are named with a view to others.
+        That is the content of the days that decide the adoption phases, the details that are stored
+        separately from the day, and the persons whose names depend on other people.
         """
         return [
             _RULES,
@@ -204,8 +204,8 @@ class GithubReports:
 
     @cached_property
     def _unusual_persons(self) -> list[tuple[str, str, int]]:
-        """Everybody whose login or id is not what the name or the identities alone say: of an
-        earlier spelling, or because somebody else had it first.
+        """Everybody whose login or id does not follow from the name or the identities alone: it is
+        from an earlier spelling, or somebody else had theirs first.
         """
         rename, people = self._audience.rename, self._audience.people
         found = []
@@ -235,13 +235,14 @@ class GithubReports:
             self._note(user.user, row.day, user.figures, cells)
             day = _UserDay(person, cells, [])
             if parts or consumed:
-                # Popped: under another spelling the person must not get the same parts again.
+                # Popped, so that the person does not get the same parts again under another
+                # spelling.
                 key = audience.people.key(user.user)
                 day.parts, day.credits = parts.pop(key, []), consumed.pop(key, None)
             before = found.setdefault(person.id, day)
             if before is not day:
                 before.add(day)
-        if audience.anonymous:  # else the order would reveal the order of the addresses
+        if audience.anonymous:  # otherwise the order would reveal that of the addresses
             return sorted(found.values(), key=lambda user: user.person.login)
         return found.values()
 
@@ -257,7 +258,7 @@ class GithubReports:
         if details:
             left_out = self._audience.left_out(users)
             figures = {person_key(user.user): user.figures for user in users}
-            # A name as it is spelt wins over its key, which another spelling may share.
+            # An exact name wins over its key, which another spelling may share.
             figures |= {user.user: user.figures for user in users}
             for usage in details:
                 if person_key(usage.user) not in left_out:
@@ -278,7 +279,7 @@ class GithubReports:
         return found
 
     def note_differences(self, days: Collection[date]) -> None:
-        """Look for what `remarks` has to say of days of which no line is written."""
+        """Look for what `remarks` has to say about days for which no line is written."""
         include, reader = self._audience.service_accounts, self._reader
         self._unknown += reader.unknown_user_days(
             self._source, days, MAPPED_REQUIRED, service_accounts=include
@@ -296,7 +297,7 @@ class GithubReports:
             self._note_open(name, day, total, added)
 
     def _note_columns(self, day: date, active: DayColumns, cells: Sequence[Column]) -> None:
-        """`_note` of everybody at once; the required figures are known."""
+        """`_note` for everybody at once; the required figures must be known."""
         totals = active.values.get(LINES, [None] * len(active.names))
         added = columns_of_lines_added(cells)
         differing = [
@@ -326,7 +327,8 @@ class GithubReports:
             "report_start_day": window.start,
             "report_end_day": window.end,
             **ids,
-            # The end of the window, not the time of the run: the same figures give the same bytes.
+            # The end of the window, not the time of the run, so that the same figures give the same
+            # bytes.
             "created_at": iso_utc(end_of_day(window.end)),
             "day_totals": days,
         }
@@ -335,13 +337,13 @@ class GithubReports:
         return _encode(wrapper) + b"\n"
 
     def totals(self, row: LedgerDay, users: list[UserUsage] | None = None) -> dict[str, Any]:
-        """The totals of all people on a stored day that a call of `count_people` has covered.
+        """The totals of all people on a stored day, which `count_people` must have covered.
 
         Pass all `users` of the day if they are loaded already.
         """
         options = self._options
         all_accounts = self._audience.service_accounts
-        # What nobody has is not looked for: without a sum it counts as what it is at least.
+        # Only metrics that the source knows or that have a sum: others count as their lower bound.
         known = {*info_of(self._source).metrics}
         there = [m for m in PLACE_OF if m in known or row.sums[m] is not None]
         sums = self._reader.figure_sums(
@@ -363,13 +365,13 @@ class GithubReports:
         }
 
     def _by_phase(self, row: LedgerDay) -> dict[str, Any]:
-        """`totals_by_ai_adoption_phase`, which GitHub leaves out where it is not known."""
+        """`totals_by_ai_adoption_phase`, which GitHub leaves out if it is not known."""
         phases = self._active.phases_on(row.day)
         if not phases:
             return {}
         active, bit_of = self._active.on(row.day), self._active.bit_of
         phase_of = {bit: each.number for each in phases for bit in bits_in(each.people & active)}
-        # With zeros, so that a phase without people has sums.
+        # With zeros, so that even a phase without people has sums.
         rows_of = {each.number: [("", *(0 for _ in _AVERAGES))] for each in phases}
         for sums in self._reader.group_sums(
             row, [*_AVERAGES.values()], service_accounts=self._audience.service_accounts
@@ -382,12 +384,12 @@ class GithubReports:
         return {"totals_by_ai_adoption_phase": [*totals_by_phase(phases, active, named)]}
 
     def count_people(self, window: Window) -> None:
-        """Count who was active in a window, and in the 27 days before it for the monthly counts."""
+        """Count who was active in a window and (for the monthly counts) the 27 days before it."""
         self._out_of_reach.update(self._active.load(window))
 
     def teams(self, report: Report) -> Iterator[bytes]:
-        """A line per person and team, whether active on the day or not; empty if the day is not in
-        the store.
+        """A line per person and team, whether the person was active or not; empty if the day is not
+        in the store.
         """
         if self._reader.ledger(self._source, report.window):
             entity = dict([self._options.ids(report.scope).popitem()])
@@ -398,7 +400,7 @@ class GithubReports:
 def team_rows(
     persons: Iterable[Person], day: date, entity: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """A row for each person and team, by login; `entity` has the id of whom the teams belong to."""
+    """A row for each person and team, by login; `entity` has the id of the teams' owner."""
     people = {person.id: person for person in persons}
     for person in sorted(people.values(), key=lambda person: person.login):
         for slug in person.teams:
@@ -422,11 +424,13 @@ _AVERAGES = {
         ("avg_loc_deleted", Counter.DELETED),
     )
 }
-"""GitHub's averages of a phase, from these metrics: none is of pull requests."""
+"""GitHub's averages of a phase, with the metrics they are computed from: none for pull requests."""
 
 
 def stamped(lines: Iterable[bytes], stamp: bytes) -> Iterator[bytes]:
-    """The lines, each after the stamp and a comma and before a line break, in chunks of many."""
+    """The lines, each with the stamp and a comma before it and a line break after it, in large
+    chunks.
+    """
     before = b"%b," % stamp
     separator = b"\n" + before
     for few in _batches(lines):
@@ -438,7 +442,7 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def chunked(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines, which have their line breaks, in chunks of many."""
+    """The lines, which have their line breaks, in chunks of many lines."""
     return map(b"".join, _batches(lines))
 
 

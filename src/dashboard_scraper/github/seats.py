@@ -1,4 +1,4 @@
-"""Seats as GitHub's billing endpoints list them: everybody who is known, and when last active."""
+"""Seats as GitHub's billing endpoints list them: everybody known, and when last active."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dashboard_scraper.store.people_reader import KnownUser
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """A person, since when they are known or have the seat, and when they were last active: None if
-    never. The plan, and when the seat ends, if the source says so.
+    """A person, since when they are known or have the seat, and when they were last active (None if
+    never). Also the plan, and when the seat ends, if the source says so.
     """
 
     person: Person
@@ -30,8 +30,8 @@ class Seat(msgspec.Struct, frozen=True):
 
 
 def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) -> list[Seat]:
-    """Everybody's seat, by login: as the source reports it, or else one for everybody who ever had
-    a row.
+    """Everybody's seat, by login: as the source reports it or, if it reports none, one for
+    everybody who ever had a row.
     """
     if reader.seats_fetched_at(source) is not None:
         seats = _reported(reader, source, audience, persons)
@@ -41,9 +41,9 @@ def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) 
 
 
 def _reported(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
-    """The seats of the source's newest answer; several of one person are one. Who never had a row
-    has an id that follows from the name. What the source does not say beside a seat, such as when
-    it was last used, the person's rows say.
+    """The seats of the source's newest answer; several seats of one person become one. A person
+    without any row gets an id that follows from the name. What the source does not say with a seat,
+    such as when it was last used, is taken from the person's rows.
     """
     current = [each for each in reader.seats(source) if each.current]
     holders = _holders_of([each.seat.user for each in current], audience, persons)
@@ -66,8 +66,8 @@ def _reported(reader: Reader, source: str, audience: Audience, persons: Persons)
 
 
 def _holders_of(names: Sequence[str], audience: Audience, persons: Persons) -> Persons:
-    """Who has the seats of these names: those who have rows, perhaps in another spelling, or
-    somebody without any.
+    """The persons behind these names: people with rows, perhaps in another spelling, or else new
+    ones.
     """
     key_of = audience.people.key
     by_key = {key_of(name): person for name, person in persons.items()}
@@ -76,15 +76,15 @@ def _holders_of(names: Sequence[str], audience: Audience, persons: Persons) -> P
 
 
 def _assumed(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
-    """For sources that do not report seats: a seat's creation is when the person was first seen."""
+    """Seats for sources that do not report any: created when the person was first seen."""
     rows = (each for each in reader.known(source) if audience.includes(service=each.service))
     for person, times in _times_of(rows, persons).items():
         yield Seat(person, min(times.first), max(times.last, default=None))
 
 
 class _Times(msgspec.Struct):
-    """When the users that are one person were first seen, or else had their first stored day; and
-    when they were last active: the source's time, and the start of the last active day.
+    """When the users that are one person were first seen or, if unknown, had their first stored
+    day; and when they were last active: the source's time, and the start of the last active day.
     """
 
     first: list[datetime] = []

@@ -52,17 +52,19 @@ T = TypeVar("T")
 _Ledger = Mapping[date, LedgerDay]
 _Chunks = Generator[bytes, None, None]
 _USER_DAYS_IN_PART = 10_000
-"""At 4 KB each, forty megabytes."""
+"""At 4 KB each, 40 MB."""
 
 
 class Caveats(msgspec.Struct):
-    """What a reader of a report should know of its days: which are in doubt, and which missing."""
+    """What a reader of a report should know about its days: which are in doubt, and which are
+    missing.
+    """
 
     doubts: list[Doubt] = []
     missing: list[date] = []
 
     def add(self, other: Caveats) -> None:
-        """Add those of more days."""
+        """Add the caveats of more days."""
         self.doubts += other.doubts
         self.missing += other.missing
 
@@ -110,7 +112,7 @@ class GithubViews:
     def of_day(
         self, scope: Scope, subject: Subject, day: date, *, merge_ides: bool | None = None
     ) -> tuple[Report, Caveats]:
-        """A report of one day, and its caveats; `merge_ides` if not as the options say."""
+        """A report of one day, and its caveats; `merge_ides` overrides the options."""
         report = self._report(scope, subject, Window(day, day), merge_ides, latest=False)
         return report, self._checked(report, self._cache)
 
@@ -132,9 +134,10 @@ class GithubViews:
         return Report(scope, subject, days, latest=latest, merge_ides=is_merged)
 
     def parts_of(self, report: Report) -> list[Report]:
-        """The report in parts of days with some thousand users at most, if it is on users.
+        """A report on users in parts of at most 10,000 user-days, or of a single day; others as
+        they are.
 
-        A browser cannot hold the users of a month of a large company in one text.
+        A browser cannot hold a large company's users of a month in one text.
         """
         if report.subject is not Subject.USERS:
             return [report]
@@ -198,7 +201,7 @@ class GithubViews:
         return Download(self._chunks(report, caveats), caveats)
 
     def _chunks(self, report: Report, caveats: Caveats) -> _Chunks:
-        if report.subject is Subject.WHOLE:  # a single object, and small, but it reads a lot
+        if report.subject is Subject.WHOLE:  # a single small object, but making it reads a lot
             found, content = self._known(self._cache, report, partial(self._whole, report))
             caveats.add(found)
             yield content
@@ -225,7 +228,7 @@ class GithubViews:
         return GithubReports(view.reader, self._source, self._audience, options, persons)
 
     def _missing_in(self, report: Report, view: CachedView) -> tuple[list[date], str]:
-        """The days that a report of records lacks, and why there is none if it lacks all."""
+        """The days that a report from records lacks, and why there is no report if it lacks all."""
         reports = RecordedReports(view.reader, self._source, self._audience, {})
         missing = reports.missing(report)
         return missing, reports.absence(report) if len(missing) == len(report.days) else ""
@@ -233,7 +236,7 @@ class GithubViews:
     def seats(self) -> SeatList:
         """The seats of everybody who is known, and the caveats of the latest 28 days."""
         window = self._latest_window(self._ledger(self._cache))
-        # Its key has the window, which moves with the day though nothing is stored.
+        # The key has the window, which moves each day even if nothing is stored.
         return self._known(self._cache, ("seats", window), partial(self._seat_list, window))
 
     def _seat_list(self, window: Window, view: CachedView) -> SeatList:
@@ -243,7 +246,7 @@ class GithubViews:
         return SeatList(seats, window, Caveats(self._doubts(ledger, window), missing))
 
     def organization(self, login: str) -> Organization:
-        """The organization of that login: every one has all figures."""
+        """The organization with that login: any login is accepted, and gets all figures."""
         number = self._options.organization_id or ""
         is_id = number.isascii() and number.isdigit()
         try:
@@ -255,12 +258,14 @@ class GithubViews:
         return Organization(login, int(number) if is_id else sha256_user_id(login), since, updated)
 
     def missing_from_latest(self) -> dict[str, int]:
-        """By the source's name, how many days the latest 28-day reports lack, if there are any."""
+        """By the source's name, how many days the latest 28-day reports lack, if there are such
+        reports.
+        """
         if self._unmet:
             return {}
         try:
             window = self._latest_window(self._ledger(self._cache))
-            # Its key has the window, which moves with the day though nothing is stored.
+            # The key has the window, which moves each day even if nothing is stored.
             missing = self._known(
                 self._cache, ("missing", window), partial(self._missing_days, window)
             )
@@ -274,7 +279,7 @@ class GithubViews:
         return [day for day in window.days() if day not in ledger or day in without]
 
     def people(self) -> dict[str, int]:
-        """By the source's name, how many people and service accounts were ever stored of it."""
+        """By the source's name, how many of its people and service accounts were ever stored."""
         try:
             persons = self._persons(self._cache)
         except DaysMissing:
@@ -290,9 +295,7 @@ class GithubViews:
             return StoreStatus(self._cache.shown, [])
 
     def newest_costs(self) -> dict[str, CostLedgerDay]:
-        """By the source's name, the newest day whose costs add up and that had ended when it was
-        fetched.
-        """
+        """By source name, the newest day whose costs add up and that was over when fetched."""
         try:
             with self._cache.view() as view:
                 ledger = view.reader.cost_ledger(self._source)
@@ -302,7 +305,7 @@ class GithubViews:
         return {self._source: newest} if newest else {}
 
     def notices(self) -> list[Notice]:
-        """Everything that somebody was ever notified of, of any source; oldest first."""
+        """All notices of any source, oldest first."""
         try:
             with self._cache.view() as view:
                 return view.reader.notices()
@@ -329,7 +332,7 @@ class GithubViews:
     def _known(
         self, values: CachedView | StoreCache, key: Hashable, compute: Callable[[CachedView], T]
     ) -> T:
-        """The value of the key for this source: views of others have the same cache."""
+        """The value of the key for this source: views of other sources share the cache."""
         return values.get((self._source, key), compute)
 
     def _ledger(self, values: CachedView | StoreCache) -> _Ledger:
