@@ -1,1 +1,1 @@
-"""What figures are: the catalogue of metrics, days, windows of dates, and what has to add up."""
+"""What figures are: the catalogue of metrics, days, windows of days, and what has to add up."""

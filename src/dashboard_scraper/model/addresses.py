@@ -1,7 +1,7 @@
 """Cleaning of user names when they arrive from a source.
 
-Sources let white space and invisible characters into addresses, which would make new people of the
-same ones. Other differences, such as capitals, stay: `people.person_key` ignores them later.
+Sources let white space and invisible characters into addresses, so that one person would look like
+several. Other differences, such as capitals, stay: `people.person_key` ignores them later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNSEEN_TOO = re.compile(
 
 
 def is_plain(name: str) -> bool:
-    """Whether there is nothing to clean: visible ASCII without blanks, as almost always."""
+    """Whether there is nothing to clean, as almost always: visible ASCII without blanks."""
     return name.isascii() and name.isprintable() and " " not in name
 
 
@@ -56,7 +56,7 @@ class Names:
         self._unseen: set[str] = set()
 
     def taken(self, endpoint: str, field: str, name: str) -> str:
-        """The name as it is stored; ContractBroken where it cannot be a user's name."""
+        """The name as it is stored; ContractBroken if it cannot be a user's name."""
         if len(name) > LONGEST:
             raise ContractBroken(
                 f"{endpoint}: {field}: {escaped(name)} has {len(name):,} characters; a name has at"
@@ -71,7 +71,7 @@ class Names:
                 f"{endpoint}: {field}: {escaped(name)} is not a name: it has no visible character"
             )
         unseen = set(name.strip()) - set(_seen(name.strip()))
-        # Control characters mean a fault of the source, where others are slips of people.
+        # Control characters are a fault of the source; other characters are people's slips.
         if any(unicodedata.category(c) == "Cc" for c in unseen):
             raise ContractBroken(
                 f"{endpoint}: {field}: {escaped(name)} has control characters in it"

@@ -1,4 +1,4 @@
-"""Checks of figures: sums against the source's own totals, and stored totals against new ones."""
+"""Checks of figures: sums against the source's own totals, and stored totals against new totals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Difference(msgspec.Struct, frozen=True):
 def closing_differences(sums: Figures, users: int, totals: Totals | None) -> list[Difference]:
     """Where the users' `sums` and number differ from the tenant's figures.
 
-    Instead of an unknown sum, that of its parts is compared if they are all known.
+    If a sum is unknown, the sum of its parts is compared instead, if they are all known.
     """
     found = []
     for total in TOTALS:
@@ -51,7 +51,7 @@ _PARTS = {metric: parts_of(metric) for metric in COUNTS}
 
 
 def _sum_of(metric: Metric, sums: Figures) -> Count:
-    """The metric's own sum, or the sum of its parts where that is unknown."""
+    """The metric's own sum or, if it is unknown, the sum of its parts."""
     known: Count = sums[metric]
     if known is None and (parts := _PARTS[metric]):
         return added(_sum_of(part, sums) for part in parts)
@@ -59,7 +59,7 @@ def _sum_of(metric: Metric, sums: Figures) -> Count:
 
 
 def parts_differences(sums: Figures) -> dict[str, int]:
-    """By how much each metric that is a sum differs from its parts, where all are known."""
+    """By how much each metric that is a sum differs from the sum of its parts, if all are known."""
     found = {}
     for metric, parts in _PARTS.items():
         whole, rest = sums[metric], added(sums[part] for part in parts)
@@ -87,9 +87,9 @@ def changed_days(
 ) -> list[date]:
     """The days whose totals differ from the stored ones, found by bisecting ranges that differ.
 
-    Costs one call for each gapless run of days; then, for each changed day, one call for each
-    halving of its run: the second half's gain follows from the first half's. Changes that cancel
-    each other out within a range are not found.
+    Needs one call for each run of days without gaps; then, for each changed day, one call for each
+    halving of its run, since the second half's gain follows from the first half's. Changes that
+    cancel each other out within a range are not found.
     """
     found: list[date] = []
     for window in runs_of_days(stored):
@@ -121,6 +121,6 @@ def _changed_within(
 def gain_of(
     stored: Mapping[date, Totals], window: Window, totals_now: Callable[[Window], Totals]
 ) -> Totals:
-    """By how much the totals of a window exceed those that are stored of its days."""
+    """By how much the totals of a window exceed the stored totals of its days."""
     days = [stored[day] for day in window.days()]
     return {name: now - sum(day[name] for day in days) for name, now in totals_now(window).items()}

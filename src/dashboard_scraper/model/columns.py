@@ -1,7 +1,8 @@
 """The figures of many users at once, by metric.
 
-What is asked of every user, such as who was active, is then one call in C for each metric instead
-of one in Python for each user: a day of ten thousand users is added up in a few milliseconds.
+A question about every user, such as who was active, then needs one call in C for each metric
+instead of one in Python for each user: a day of ten thousand users is added up in a few
+milliseconds.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _ACTIVE_DAYS = METRICS.index(ACTIVE_DAYS)
 
 
 class Columns:
-    """A column for each of METRICS; values of a row after those are left out.
+    """A column for each of METRICS; further values of a row are left out.
 
-    Flags of users are bytes, 1 or 0, in the order of the rows.
+    Flags of users are bytes (1 or 0) in the order of the rows.
     """
 
     def __init__(self, rows: Collection[Sequence[Any]]) -> None:
@@ -43,18 +44,18 @@ class Columns:
         return of_counts([sum_of_column(self._columns[place]) for place in _COUNTED])
 
     def users(self) -> int:
-        """How many rows are not said to be without an active day."""
+        """How many rows have an active day, or do not say how many they have."""
         return self._length - self._columns[_ACTIVE_DAYS].count(0)
 
     @cached_property
     def used(self) -> list[bytes]:
-        """For each of COUNTS, the flags of those who have some of it."""
+        """For each of COUNTS, the flags of users with more than 0."""
         columns = [self._columns[place] for place in _COUNTED]
         nobody = bytes(self._length)
         return [bytes(map(bool, each)) if any(each) else nobody for each in columns]
 
     def active(self) -> bytes:
-        """The flags of those who have, or may have, any activity: see `figures.is_active`."""
+        """The flags of users who have, or may have, any activity: see `figures.is_active`."""
         flags = 0
         for used in self.used:
             flags |= int.from_bytes(used, "little")
@@ -72,7 +73,7 @@ def _flags(flags: Iterable[bool]) -> int:
 
 
 def sum_of_column(column: Sequence[Count]) -> Count:
-    """The sum of one count; None if it is unknown of somebody."""
+    """The sum of one count; None if it is unknown for any user."""
     try:  # faster than a search for None, and fails if there is one
         return sum(column)  # type: ignore[arg-type]
     except TypeError:

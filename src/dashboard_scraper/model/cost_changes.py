@@ -1,6 +1,6 @@
 """Why costs changed: the difference of two periods, taken apart so that the parts sum exactly.
 
-All amounts are of one metric. What counts as a person, and under which name, is decided before.
+All amounts are of one metric. Who is one person, and under which name, has been decided before.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.dates import Window, is_weekend
 from dashboard_scraper.model.money import ZERO, difference, exact_sum
 
-_MODEL = "MODEL"  # the source's word for a resource that is a model
+_MODEL = "MODEL"  # the source's resource type for a model
 _SPIKE = 4
-"""One day is the cause if it makes at least a quarter of the largest difference of any person and
-model: a change that lasts a week makes a fifth of it on each working day.
+"""One day is the cause if it makes up at least a quarter of the largest difference of any person
+and model: of a change that lasts a week, each working day makes up a fifth.
 """
 
 _MOST_PERCENT = 999
 
 
 class Payer(NamedTuple):
-    """Whose cost it is, under the name that outputs show."""
+    """Who caused a cost, under the name that outputs show."""
 
     name: str
     account: Account
@@ -41,13 +41,13 @@ class Resource(NamedTuple):
 
     @property
     def label(self) -> str:
-        """A model's name; of anything else, also what it is."""
+        """A model's name; for anything else, the name with its type."""
         return self.name if self.type == _MODEL else f"{self.name} ({self.type.lower()})".strip()
 
 
 Cell = tuple[Payer, Resource]
 Amounts = Mapping[date, Decimal]
-"""By day; 0 on days that are not in it."""
+"""Amounts by day; 0 on days that are not in it."""
 
 
 class Spending(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class Spending(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A part of the difference. `account` is that of a person's line, or None."""
+    """A part of the difference. `account` is set if the part is a person's."""
 
     name: str
     before: Decimal
@@ -68,13 +68,13 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def difference(self) -> Decimal:
-        """What is added by this part, below zero for a fall; exact."""
+        """What this part adds, exact; below zero for a fall."""
         return difference(self.now, self.before)
 
 
 class DayPair(msgspec.Struct, frozen=True):
-    """A day, and the day of the period before that it is compared with; one has none if the other
-    period is longer.
+    """A day, and the day of the period before with which it is compared. If one period is longer,
+    its last days are compared with none.
     """
 
     now: date | None
@@ -89,12 +89,12 @@ class DayPair(msgspec.Struct, frozen=True):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """The largest single part of the difference: one person's cost of one model, on one `day` or,
-    where that is None, in the whole period.
+    """The largest single part of the difference: one person's cost of one model, on one `day` or
+    (None) in the whole period.
 
-    `usual` is what a day costs in the other period, the lower median of its working days or of its
-    weekends; for a whole period it is the other period's amount. `in_before` says that the day is
-    one of the period before, whose spike makes the later one look low.
+    `usual` is what a day costs in the other period: the lower median of its working days or of its
+    weekends. For a whole period it is the other period's amount. `in_before` says that the day is
+    in the period before, whose spike makes the later period look low.
     """
 
     payer: Payer
@@ -112,8 +112,8 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """A difference, its largest cause, and its parts by kind: the largest first, and each kind's
-    parts sum exactly to the `whole`. `cause` is None where no person's cost changed.
+    """A difference, its largest cause, and its parts by kind, the largest first. Each kind's parts
+    sum exactly to the `whole`. `cause` is None if no person's cost changed.
     """
 
     now: Window
@@ -124,18 +124,18 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 PERSON, TEAM, MODEL, DAY = KINDS = ("person", "team", "model", "day")
-"""What a difference is taken apart by."""
+"""The kinds of parts into which a difference is taken apart."""
 
 
 def day_pairs(now: Window, before: Window) -> list[DayPair]:
-    """The first day with the first, the second with the second, and so on."""
+    """The days to compare: the first with the first, the second with the second, and so on."""
     return [DayPair(*pair) for pair in itertools.zip_longest(now.days(), before.days())]
 
 
 def explain(
     now: Spending, before: Spending, team_of: Callable[[Payer], str] | None = None
 ) -> Explanation:
-    """Take the difference apart; by team only where teams are known."""
+    """Take the difference apart; by team only if teams are known."""
     sums = [_sums_of(now), _sums_of(before)]
     parts = {
         PERSON: _parts(sums, lambda cell: cell[0], lambda payer: payer.name, _account_of),
@@ -151,8 +151,8 @@ def explain(
 
 
 def share_of(part: Decimal, whole: Decimal) -> int | None:
-    """A part's share of a difference in whole percent, half away from zero; None for a part that
-    works against the difference, and where there is none.
+    """A part's share of a difference in whole percent, halves away from zero; None for a part that
+    works against the difference, and if there is no difference.
     """
     if not part or not whole or (part < 0) != (whole < 0):
         return None
@@ -162,7 +162,7 @@ def share_of(part: Decimal, whole: Decimal) -> int | None:
 
 
 def share_text(part: Decimal, whole: Decimal) -> str:
-    """A part's share in words; rounding never shows something as nothing or a part as the whole."""
+    """A part's share in words; rounding never makes it look like nothing or like the whole."""
     percent = share_of(part, whole)
     if percent is None:
         return ""
@@ -176,7 +176,7 @@ def share_text(part: Decimal, whole: Decimal) -> str:
 def usual_of(amounts: Amounts, days: Iterable[date], like: date) -> Decimal:
     """The lower median of the days that are of the same kind as `like`: working days or weekends.
 
-    All days where none is of its kind; 0 without any day.
+    If there are no days of its kind, the lower median of all days; 0 without any day.
     """
     listed = list(days)
     same = [day for day in listed if is_weekend(day) == is_weekend(like)] or listed
@@ -202,7 +202,7 @@ def _parts(
     name_of: Callable[[_Key], str],
     account_of: Callable[[_Key], Account | None] = lambda _: None,
 ) -> list[Change]:
-    """The sums of now and before, grouped by a key of their cells."""
+    """The parts of the difference: sums of now and before, grouped by a key of their cells."""
     grouped: list[dict[_Key, list[Decimal]]] = [{}, {}]
     for groups, each in zip(grouped, sums, strict=True):
         for cell, amount in each.items():

@@ -13,7 +13,7 @@ from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.money import difference, exact_sum
 
 LOW, MIDDLE, HIGH = 10, 50, 90
-"""Percentiles."""
+"""The percentiles of a forecast."""
 
 METHOD = (
     "every remaining day costs the median of its weekday in this month and the one before, plus the"
@@ -25,7 +25,7 @@ METHOD = (
 class Forecast(msgspec.Struct, frozen=True):
     """What the whole `month` will probably cost, from `low` to `high`: a forecast, not a bill.
 
-    `spent` is what is known, up to the day `until`.
+    `spent` is what is known so far, up to the day `until`.
     """
 
     month: Window
@@ -45,8 +45,8 @@ class NoForecast(msgspec.Struct, frozen=True):
 def forecast_of(amounts: Mapping[date, Decimal], day: date) -> Forecast | NoForecast:
     """The forecast of the month of a day, from the known amounts of days.
 
-    None without every day of the month before, and of this month up to its newest day: a cycle
-    of a whole month shows what its weekdays and its end are like.
+    There is none unless every day of the month before is known, and every day of this month up to
+    its newest known day: a whole month shows what its weekdays and its end are like.
     """
     month = month_of(day)
     earlier = month_of(month.start - timedelta(days=1))
@@ -71,13 +71,13 @@ def forecast_of(amounts: Mapping[date, Decimal], day: date) -> Forecast | NoFore
 
 
 def percentile(values: Iterable[Decimal], percent: int) -> Decimal:
-    """The nearest rank: one of the values, so that no new digits arise."""
+    """The percentile by nearest rank: one of the values, so that no new digits arise."""
     ordered = sorted(values)
     return ordered[max(-(-percent * len(ordered) // 100), 1) - 1]
 
 
 def _range_of(history: Mapping[date, Decimal], rest: Sequence[date]) -> tuple[Decimal, Decimal]:
-    """What the remaining days cost, at least and at most."""
+    """What the remaining days will cost, at least and at most."""
     by_weekday: dict[int, list[Decimal]] = {}
     for day, amount in history.items():
         by_weekday.setdefault(day.weekday(), []).append(amount)

@@ -1,4 +1,4 @@
-"""What usage costs: tokens, money and credits of a user, a day and a resource.
+"""What usage costs: tokens, money and credits by user, day and resource.
 
 The catalogue of cost metrics is the struct `CostFigures`, as `Figures` is that of usage. Money and
 credits are decimals (see `money`); billed and estimated amounts are never added to each other.
@@ -23,7 +23,7 @@ from dashboard_scraper.model.money import exact_sum, shown
 USD = "USD"
 """The only currency that the source knows; any other is refused when it is read."""
 MAX_TOKENS = 2**63 - 1
-"""What a column of the store holds."""
+"""The largest number that a column of the store holds."""
 
 
 class CostKind(Enum):
@@ -35,7 +35,7 @@ class CostKind(Enum):
 
 
 class CostMetric(msgspec.Struct, frozen=True, eq=False):
-    """The definition of one cost metric; `name` is the field's."""
+    """The definition of one cost metric; `name` is the field's name."""
 
     title: str
     kind: CostKind
@@ -49,7 +49,7 @@ Amount = Decimal | None
 
 
 class CostFigures(msgspec.Struct, frozen=True, gc=False):
-    """The cost of one user, day and resource, or a sum of such; None is unknown."""
+    """The cost of one user, day and resource, or a sum of such costs; None is unknown."""
 
     input_tokens: Annotated[
         Tokens,
@@ -112,7 +112,7 @@ CREDITS = COSTS_BY_NAME["credits"]
 
 
 class Account(Enum):
-    """Whose cost it is."""
+    """What kind of account caused a cost."""
 
     PERSON = "person"
     SERVICE_ACCOUNT = "service_account"
@@ -120,7 +120,7 @@ class Account(Enum):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What one user consumed of one resource on a day. `user` is empty where the source names none.
+    """What one user consumed of one resource on a day. `user` is empty if the source names none.
 
     `resource_type` and `resource` are the source's own words, such as `MODEL` and a model's name.
     """
@@ -133,15 +133,15 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def names_of(cost: Cost) -> tuple[str, str, str, str]:
-    """User, account, resource type and resource: what tells the costs of a day apart, in the order
-    in which outputs sort them.
+    """User, account, resource type and resource: these identify a cost within a day, and outputs
+    sort by them in this order.
     """
     return cost.user, cost.account.value, cost.resource_type, cost.resource
 
 
 class CostDifference(msgspec.Struct, frozen=True):
     """One of the source's own figures of a day that differs from the sum of its rows; both as text,
-    None where unknown.
+    None if unknown.
     """
 
     metric: str
@@ -157,9 +157,9 @@ class CostDifference(msgspec.Struct, frozen=True):
 class CostDay:
     """A source's answer for the costs of one UTC day: one entry per user and resource.
 
-    `total` is the source's own figure for the day, from a query without users; None where the
-    source has no such figure, so that nothing shows whether rows are missing. `sums_of_nothing` are
-    the sums of a day without rows, where it is known what the source never says.
+    `total` is the source's own figure for the day, from a query without users; None if the source
+    has no such figure, so that nothing shows whether rows are missing. `sums_of_nothing` are the
+    sums of a day without rows, if it is known which metrics the source never reports.
     """
 
     day: date
@@ -193,7 +193,7 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 def sum_costs(many: Iterable[CostFigures]) -> CostFigures:
-    """The exact sum, field by field; unknown where one of the values is; zeros for no rows."""
+    """The exact sum, field by field; unknown if one of the values is unknown; zeros for no rows."""
     rows = list(many)
     return CostFigures(*(_sum_of([row[metric] for row in rows], metric) for metric in COST_METRICS))
 
@@ -209,8 +209,8 @@ def _sum_of(values: list[CostValue], metric: CostMetric) -> typing.Any:
 def cost_differences(sums: CostFigures, total: CostFigures) -> list[CostDifference]:
     """Where the rows' sums and the source's own figures differ, in any digit.
 
-    A figure that is unknown on one side only differs, unless the other is 0: a day without rows has
-    sums of 0 in every metric, also in those that the source does not know.
+    A figure that is unknown on only one side differs, unless the other side is 0: a day without
+    rows has sums of 0 for every metric, even for those that the source does not know.
     """
     return [
         CostDifference(metric.name, text_of(sums[metric]), text_of(total[metric]))
@@ -220,7 +220,7 @@ def cost_differences(sums: CostFigures, total: CostFigures) -> list[CostDifferen
 
 
 def text_of(value: CostValue) -> str | None:
-    """A figure as exact text; None where it is unknown."""
+    """A figure as exact text; None if it is unknown."""
     return shown(value) if isinstance(value, Decimal) else None if value is None else f"{value}"
 
 

@@ -16,7 +16,7 @@ DAYS = 28
 """The length of the daily job's window."""
 DAYS_A_WEEK = 7
 _SATURDAY = 5
-# No assistant of this kind is older; an earlier timestamp is the zero of some clock.
+# No assistant of this kind is older; an earlier timestamp is just the zero of some clock.
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 
 _FORMATS = ("%m-%d-%Y", "%Y-%m-%d")
@@ -92,7 +92,7 @@ def newest_over(days: Iterable[date], today: date) -> date | None:
 
 
 def last_complete_days(count: int, today: date) -> Window:
-    """The last `count` completed days, of which yesterday is the newest."""
+    """The last `count` completed days, up to yesterday."""
     return Window(today - timedelta(days=count), today - timedelta(days=1))
 
 
@@ -112,7 +112,9 @@ def parse_day(text: str) -> date:
 
 
 def parse_days(text: str, today: date) -> Window:
-    """Read a day in any form that the command line accepts, or a month, for all of its days."""
+    """Read a day in any form that the command line accepts, or a month, which means all of its
+    days.
+    """
     word = text.strip().lower()
     if match := _DAYS_AGO.fullmatch(word):
         day = today - timedelta(days=int(match[1]))
@@ -140,7 +142,7 @@ def parse_moment(text: str) -> datetime:
 
 
 def requested_window(start: date, end: date, today: date) -> Window:
-    """The window that a user asked for; UsageError where it starts after its end, or ends in the
+    """The window that a user asked for; UsageError if it starts after its end or ends in the
     future.
     """
     window = Window(start, end)
@@ -152,7 +154,7 @@ def requested_window(start: date, end: date, today: date) -> Window:
 
 
 def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
-    """The days as the fewest windows without gaps, oldest first."""
+    """The days as the fewest possible windows without gaps, oldest first."""
     start = end = None
     for day in sorted(days):
         if start is None or end is None:
@@ -166,7 +168,7 @@ def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
 
 
 def pieces_of(start: date, end: date, most: int) -> Iterator[Window]:
-    """The days in windows of at most so many days, oldest first; none where it ends too early."""
+    """The days in windows of at most `most` days, oldest first; none if `end` is before `start`."""
     while start <= end:
         last = min(end, start + timedelta(days=most - 1))
         yield Window(start, last)
@@ -174,7 +176,7 @@ def pieces_of(start: date, end: date, most: int) -> Iterator[Window]:
 
 
 def complete_window(start: date, end: date, today: date) -> Window:
-    """The completed days that a user asked for; UsageError where one has not ended yet."""
+    """The completed days that a user asked for; UsageError if one has not ended yet."""
     window = Window(start, end)
     if end >= today:
         raise UsageError(

@@ -1,7 +1,7 @@
 """Counting distinct active people over several days, from a bitmap of people for each day.
 
-Where days are missing, the number is only a lower bound. The page then shows it as unknown;
-GitHub's format cannot say that, so its reports have the lower bound, and the run logs a warning.
+If days are missing, the number is only a lower bound. The page then shows it as unknown; GitHub's
+format cannot say that, so its reports have the lower bound, and the run logs a warning.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from datetime import date, timedelta
 
 
 class DistinctPeople:
-    """Counts people by the bits of each day's bitmap."""
+    """Counts people by their bits in each day's bitmap."""
 
     def __init__(self) -> None:
         self._days: dict[date, int] = {}
 
     def add(self, day: date, people: int) -> None:
-        """Add the bitmap of those who were active on a stored day."""
+        """Add the bitmap of the people who were active on a stored day."""
         self._days[day] = people
 
     def at_least(self, day: date, days: int) -> int:
-        """The people active in so many days up to `day`; missing days count as without activity."""
+        """How many people were active in the last `days` up to `day`; missing days count as
+        inactive.
+        """
         active = 0
         for back in range(days):
             active |= self._days.get(day - timedelta(back), 0)
@@ -33,7 +35,9 @@ class DistinctPeople:
         return None if bitmap is None else bitmap.bit_count()
 
     def bitmap(self, day: date, days: int) -> int | None:
-        """Those active in so many days up to `day`; None if one of the days is missing."""
+        """The bitmap of people active in the last `days` up to `day`; None if one of the days is
+        missing.
+        """
         active = 0
         for back in range(days):
             bits = self._days.get(day - timedelta(back))
@@ -43,7 +47,7 @@ class DistinctPeople:
         return active
 
     def repeated(self, day: date, days: int) -> int:
-        """The bitmap of those active on at least two of so many days up to `day`."""
+        """The bitmap of people active on at least two of the last `days` up to `day`."""
         once = twice = 0
         for back in range(days):
             bits = self._days.get(day - timedelta(back), 0)
@@ -53,7 +57,7 @@ class DistinctPeople:
 
 
 class MergedBits:
-    """Gives the several bits of one person, a bit for each spelling, a single one."""
+    """Merges the bits of one person, one for each spelling, into a single bit."""
 
     def __init__(self, persons: Mapping[int, Hashable]) -> None:
         """`persons` has the person of each bit."""
@@ -61,7 +65,7 @@ class MergedBits:
         several: dict[Hashable, int] = {}
         for bit, person in persons.items():
             other = first.setdefault(person, bit)
-            if other != bit:  # as for few: a mask is as long as there are people
+            if other != bit:  # only for few: a mask has a bit for each person
                 several[person] = several.get(person, 1 << other) | 1 << bit
         self._masks = [*several.values()]
 

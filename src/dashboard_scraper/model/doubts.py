@@ -29,7 +29,7 @@ class DoubtKind(Enum):
 
 
 class MarkedDay(Protocol):
-    """A day with its marks in a ledger or manifest."""
+    """A day with its marks, as in a ledger or manifest."""
 
     @property
     def day(self) -> date: ...
@@ -44,7 +44,7 @@ class MarkedDay(Protocol):
 class Doubt(msgspec.Struct, frozen=True):
     """Why the figures of a window, mostly a single day, are in doubt: in words, on one line.
 
-    For UNRECONCILED, `differences` has the same as data.
+    For UNRECONCILED, `differences` has the same information as data.
     """
 
     window: Window
@@ -70,14 +70,14 @@ def doubts_of(marked: MarkedDay, tolerance: Tolerance) -> list[Doubt]:
 
 
 def words_by_kind(marked: MarkedDay, tolerance: Tolerance) -> dict[str, str]:
-    """The doubts about a day, in words, by the word of their kind, which is that of columns."""
+    """The doubts about a day in words, by the word for their kind, which also names a column."""
     return {doubt.kind.word: doubt.words for doubt in doubts_of(marked, tolerance)}
 
 
 def unreconciled(
     window: Window, differences: Iterable[Difference], tolerance: Tolerance
 ) -> list[Doubt]:
-    """The doubt that these differences cause, unless they are all tolerated."""
+    """The doubt that these differences cause; none if they are all tolerated."""
     beyond = tolerance.beyond(differences)
     if not beyond:
         return []
@@ -96,5 +96,5 @@ def days_of(doubts: Iterable[Doubt], kind: DoubtKind) -> list[date]:
 
 
 def short_list(doubts: Sequence[Doubt], most: int) -> str:
-    """Only days and kinds, in ASCII: `2026-11-03 unreconciled; 2026-11-05 held`."""
+    """Days and kinds only, in ASCII: `2026-11-03 unreconciled; 2026-11-05 held`."""
     return listed([f"{each.window} {each.kind.word}" for each in doubts], most, "; ")

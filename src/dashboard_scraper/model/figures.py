@@ -49,7 +49,7 @@ def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
 
 
 counts_in: Picker = picker(COUNTS)
-"""The counts among values, in the order of COUNTS: what adds up over users and days."""
+"""Picks the counts, which add up over users and days, from values; in the order of COUNTS."""
 
 of_counts = maker(COUNTS)
 """Figures from counts in the order of COUNTS; all others are unknown."""
@@ -80,7 +80,7 @@ class Sums:
     def add(self, name: str, counts: tuple[Count, ...]) -> None:
         """Add counts to those of this name, in the order of COUNTS."""
         before = self._counts.get(name)
-        if before is None:  # as they are: for most names there is nothing to add
+        if before is None:  # unchanged: for most names there is nothing to add
             self._counts[name] = counts
         else:
             self._counts[name] = tuple(map(operator.add, _numbers(before), _numbers(counts)))
@@ -94,7 +94,7 @@ class Sums:
 
 
 def _numbers(counts: Sequence[float | None]) -> Sequence[float]:
-    """With NaN for an unknown count: that plus any number is NaN again, without a test for None."""
+    """The counts with NaN for unknown ones: NaN plus any number is NaN, without a test for None."""
     if None in counts:
         return [math.nan if count is None else count for count in counts]
     return counts  # type: ignore[return-value]
@@ -115,7 +115,7 @@ def is_active(figures: Figures) -> bool:
 
 
 def has_activity(values: Values) -> bool:
-    """The same for values."""
+    """The same as `is_active`, for values."""
     try:  # sum() is faster than a search for None, and fails if there is one
         return sum(_required_in(values)) > 0 or any(counts_in(values))
     except TypeError:
@@ -123,5 +123,5 @@ def has_activity(values: Values) -> bool:
 
 
 def lacks_required(figures: Figures) -> bool:
-    """Whether a figure that outputs in Copilot's terms need is unknown."""
+    """Whether a figure that Copilot's formats need is unknown."""
     return None in _required_in(values_of(figures))

@@ -12,7 +12,7 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import iso_utc
 
 Cell = str | int | float | bool | None
-"""A cell of a table; a str may come from outside, so it is guarded when it is written."""
+"""A cell of a table. A str may come from outside, so it is guarded when it is written."""
 
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII
@@ -41,7 +41,9 @@ def flatten(record: Mapping[str, object]) -> dict[str, Cell]:
 def flatten_unknown(
     record: Mapping[str, object], reserved: Collection[str]
 ) -> tuple[dict[str, Cell], set[str]]:
-    """The flattened record without ambiguous and `reserved` names; and the names left out."""
+    """The flattened record without ambiguous and `reserved` names, and the names that were left
+    out.
+    """
     flat: dict[str, Cell] = {}
     left_out: set[str] = set()
     for name, value in _leaves("", record):

@@ -1,4 +1,4 @@
-"""Lists in messages, limited to a readable length: the rest is counted."""
+"""Lists in messages, limited to a readable length; the rest is only counted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def listed(
     separator: str = ", ",
     longest: int = _LONGEST_NAME,
 ) -> str:
-    """The first `most` names, each shortened beyond the `longest`, and the number of the others."""
+    """The first `most` names, each cut off after `longest` characters, and the number of the
+    others.
+    """
     shown = (shortened(str(name), longest) for name in itertools.islice(names, most))
     more = len(names) - most
     return separator.join(shown) + (f" and {more:,} more" if more > 0 else "")

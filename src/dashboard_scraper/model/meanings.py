@@ -1,4 +1,4 @@
-"""What a metric means in one source, and whether two sources' figures of it may be compared."""
+"""What a metric means in a source, and whether its figures from two sources may be compared."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dashboard_scraper.model.metrics import ACCEPT_RATE, ACCEPTED, ACTIVE_DAYS, 
 
 
 class Basis(Enum):
-    """What a source counts in a metric, where another source counts the same.
+    """What a source counts in a metric, if another source counts the same.
 
-    Figures of two sources may stand side by side only where both have the metric on one basis. Most
+    Figures of two sources may be compared only if both count the metric on the same basis. Most
     metrics have none: no two vendors count lines or messages alike.
     """
 
@@ -30,12 +30,12 @@ BASES: dict[Metric, Basis] = {
     SHOWN: Basis.COMPLETIONS_SHOWN,
     ACCEPTED: Basis.COMPLETIONS_ACCEPTED,
 }
-"""The basis that a metric has in every source which knows it."""
+"""The basis of metrics that have the same one in every source that knows them."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """A metric in one source: its `field` on the wire, and what that counts where it differs from
-    the metric's own definition. Without a basis it may be compared with no other source.
+    """A metric in one source: its `field` in the API, and what that counts if it differs from the
+    metric's own definition. Without a basis it cannot be compared with any other source.
     """
 
     field: str

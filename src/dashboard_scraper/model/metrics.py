@@ -1,8 +1,8 @@
 """The catalogue: every metric once, as a field of `Figures`.
 
 A field's annotation defines the metric; the fields are in the order of the dashboard's own table,
-and so of the CSV. The mapping from a source's fields is in that source, the mapping to an output in
-that output.
+which is also that of the CSV. Mappings from a source's fields are in that source, and mappings to
+an output are in that output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Kind(Enum):
     COUNT = "count"  # int >= 0 for a period; adds up over users and days
     DAYS = "days"  # int >= 0 for a period; does not add up
     PERCENT = "percent"  # number from 0 to 100; `40.0%`
-    MOMENT = "moment"  # when a user was seen, of all time; `2024-11-14`
+    MOMENT = "moment"  # when a user was first or last ever seen; `2024-11-14`
 
 
 class Unit(Enum):
@@ -51,7 +51,7 @@ _KINDS = {
 
 
 class Whole(Enum):
-    """A sum of several counts, which is itself a count of the catalogue."""
+    """A sum of several counts that is itself a count of the catalogue."""
 
     MESSAGES = "messages of all kinds"
     LINES = "lines of code of all kinds"
@@ -61,10 +61,10 @@ class Whole(Enum):
 class Metric(msgspec.Struct, frozen=True, eq=False):
     """The definition of one figure of a user.
 
-    `whole` says what the count is the sum of, `part_of` what it is a part of. A `required` metric
-    is one that outputs in Copilot's terms need; a source may lack some, and has no such outputs
-    then. A `detailed` one is also stored by editor and language; it and a `totalled` one are also
-    stored as the source's own total. `name` is the field's.
+    `whole` is set if the count is a sum, `part_of` if it is a part of one. A `required` metric is
+    one that Copilot's formats need; a source that lacks any of them has no such outputs. A
+    `detailed` metric is also stored by editor and language; `detailed` and `totalled` metrics are
+    also stored as the source's own totals. `name` is the field's name.
     """
 
     title: str
@@ -404,7 +404,7 @@ def _catalogue() -> dict[str, Metric]:
 BY_NAME: dict[str, Metric] = _catalogue()
 METRICS: tuple[Metric, ...] = tuple(BY_NAME.values())
 COUNTS: tuple[Metric, ...] = tuple(m for m in METRICS if m.kind is Kind.COUNT)
-# What Augment's two sources have in common, in the order of the dashboard's table, and of its CSV.
+# What Augment's two sources have in common, in the order of the dashboard's table and of its CSV.
 AUGMENT_METRICS: tuple[Metric, ...] = METRICS[: METRICS.index(BY_NAME["lines_deleted"])]
 REQUIRED: tuple[Metric, ...] = tuple(m for m in METRICS if m.required)
 DETAILED: tuple[Metric, ...] = tuple(m for m in COUNTS if m.detailed)
@@ -428,20 +428,20 @@ USER_HEADER: tuple[str, ...] = (
     SERVICE_ACCOUNT_TITLE,
 )
 
-# A larger count is a fault of the source: no user writes a trillion lines. With this limit, sums
-# stay below 2**63, the limit of databases' integers and of many JSON readers.
+# A larger count is a fault of the source: no user writes a trillion lines. This limit keeps sums
+# below 2**63, the limit of integers in databases and many JSON readers.
 MAX_COUNT = 10**12
 
 
 def parts_of(metric: Metric) -> tuple[Metric, ...]:
-    """The counts whose sum the metric is; empty if it is not a sum."""
+    """The counts that the metric is the sum of; empty if it is not a sum."""
     return tuple(part for part in COUNTS if metric.whole and part.part_of is metric.whole)
 
 
 class Total(msgspec.Struct, frozen=True):
     """A source's own figure of the whole tenant, and its column in the store.
 
-    `name` is that of the count that it sums, or `user_count`.
+    `name` is the name of the count that it sums, or `user_count`.
     """
 
     name: str
@@ -449,7 +449,7 @@ class Total(msgspec.Struct, frozen=True):
 
     @property
     def column(self) -> str:
-        """The column of the ledger, which also has the sum of the users' figures."""
+        """The column in the ledger, which also has a column for the sum of the users' figures."""
         return f"tenant_{self.name}"
 
 
@@ -460,4 +460,4 @@ TOTALS: tuple[Total, ...] = (
 )
 
 Totals = dict[str, int]
-"""The tenant's own figures, by the names of TOTALS; those that a source lacks are absent."""
+"""The tenant's own figures, by the names of TOTALS; figures that a source lacks are absent."""

@@ -1,6 +1,6 @@
 """Exact decimal amounts: read, added up and written without ever becoming a binary float.
 
-Python's own arithmetic rounds to 28 digits unless told otherwise, so amounts are added here alone.
+Python's own arithmetic rounds to 28 digits by default, so amounts are added only here.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ _MAX_WHOLE = MAX_DIGITS - MAX_DECIMALS
 _LONGEST = 200  # characters of a text that may still be an amount
 _AMOUNT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 
-# Sums of amounts that fit are exact in it however many there are, and so is what any text stands
-# for; anything else is an error.
+# In this context, the value of any text and the sum of any number of amounts that fit are exact;
+# anything else is an error.
 _EXACT = Context(prec=_LONGEST, traps=[Inexact, InvalidOperation])
 
 _ROUNDING = Context(prec=100, rounding=ROUND_HALF_UP)
 
 ZERO = Decimal(0)
 CENTS = 2
-"""How many digits after the point an amount of money has where it is rounded for display."""
+"""How many digits after the point an amount of money has when it is rounded for display."""
 
 
 def parse_amount(text: str) -> Decimal:
     """The amount that a text such as `-3.4170` or `1E-7` stands for, in its shortest form.
 
-    Raises ValueError, with words for people, for anything that is not a plain decimal number, and
-    for one with more digits than outputs can hold.
+    Raises ValueError, with a message for users, for anything that is not a plain decimal number,
+    and for numbers with more digits than outputs can hold.
     """
     return normalized(_decimal(text))
 
@@ -43,7 +43,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def normalized(amount: Decimal) -> Decimal:
-    """The same amount without trailing zeros or an exponent; ValueError where it is too long."""
+    """The same amount without trailing zeros or an exponent; ValueError if it is too long."""
     if not amount.is_finite():
         raise ValueError(f"{amount} is not a decimal number")
     shortest = _shortest(amount)
@@ -60,7 +60,7 @@ def shown(amount: Decimal) -> str:
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
-    """The sum, exact in every digit, and in its shortest form: the same however it was added up."""
+    """The sum, exact in every digit and in its shortest form, so the order does not matter."""
     total = ZERO
     for amount in amounts:
         total = _EXACT.add(total, amount)
@@ -72,15 +72,15 @@ def _shortest(amount: Decimal) -> Decimal:
 
 
 def of_cents(cents: Decimal) -> Decimal:
-    """The amount that so many hundredths are, exact; ValueError where it has too many digits."""
+    """The exact amount of so many hundredths; ValueError if it has too many digits."""
     return normalized(cents.scaleb(-2, _EXACT))
 
 
 def parse_hundredths(text: str) -> Decimal:
-    """The amount of which a text has hundredths, such as cents.
+    """The amount for a text with a number of hundredths, such as cents.
 
-    Sources that compute with binary floats write their noise too. What is beyond MAX_DECIMALS
-    digits after the point is rounded, half away from zero; ValueError for anything but a decimal
+    Sources that compute with binary floats also write their noise, so digits beyond MAX_DECIMALS
+    after the point are rounded, halves away from zero; ValueError for anything but a decimal
     number.
     """
     amount = _decimal(text).scaleb(-2, _ROUNDING)
@@ -100,10 +100,10 @@ def places_of(amount: Decimal) -> int:
 
 
 def rounded(amount: Decimal, places: int) -> Decimal:
-    """The amount with so many digits after the point, halves away from zero: for display alone."""
+    """The amount with so many digits after the point, halves away from zero, only for display."""
     return amount.quantize(Decimal(1).scaleb(-places), context=_ROUNDING)
 
 
 def per(amount: Decimal, count: int) -> Decimal:
-    """The amount divided by a count, rounded to cents: for display alone."""
+    """The amount divided by a count, rounded to cents, only for display."""
     return rounded(_ROUNDING.divide(amount, Decimal(count)), CENTS)

@@ -1,4 +1,4 @@
-"""What a name is that is not an e-mail address: it depends on the source."""
+"""What kind of name a name without `@` is, which depends on the source."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from enum import Enum
 
 
 class NameKind(Enum):
-    """What a source's names without `@` are."""
+    """What a source's names without `@` stand for."""
 
     SERVICE_ACCOUNT = "service account"
-    LOGIN = "login"  # at GitHub, whatever its capitals
-    ID = "id"  # of a person, in that source alone
+    LOGIN = "login"  # at GitHub, case-insensitive
+    ID = "id"  # of a person, in that source only

@@ -1,4 +1,4 @@
-"""How a run ends whose days and files are all there: with success, or with days in doubt."""
+"""How a run ends if all its days and files are there: with success, or with days in doubt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORE_MARKED = "the days are in the store, and marked there"
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The `errors`, the first of which ends the run, and a `remark` to log; mostly neither."""
+    """The `errors`, the first of which ends the run, and a `remark` to log; usually neither."""
 
     errors: tuple[ScraperError, ...] = ()
     remark: str = ""
@@ -45,7 +45,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How to judge doubts, by the settings."""
+    """How to judge doubts, according to the settings."""
 
     tolerance: Tolerance = EXACT
     warn_of_unreconciled: bool = False
@@ -59,8 +59,8 @@ class Rules(msgspec.Struct, frozen=True):
     ) -> Verdict:
         """The verdict on a run's doubts; `outcome` says in words what was done with its days.
 
-        `heavier` errors, such as held days, come before days that do not add up; `costs` are the
-        days whose costs do not. A run with an error is not recorded as a success.
+        `heavier` errors, such as held days, come before days that do not add up; `costs` has the
+        days whose costs do not add up. A run with an error is not recorded as a success.
         """
         texts = []
         if days := days_of(doubts, DoubtKind.UNRECONCILED):

@@ -1,4 +1,4 @@
-"""What a seat of an assistant costs a month: the sources report seats, but no price."""
+"""What a seat of an assistant costs per month: sources report seats, but no prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PRICE = re.compile(r"(\d{1,7}(?:\.\d{1,4})?)(?: ?([A-Z]{3}))?", re.ASCII)
 
 
 class SeatPrice(msgspec.Struct, frozen=True):
-    """A price a month; `currency` is empty where the setting names none."""
+    """A price per month; `currency` is empty if the setting names none."""
 
     amount: Decimal
     currency: str = ""
@@ -22,7 +22,7 @@ class SeatPrice(msgspec.Struct, frozen=True):
 
 
 class SeatPrices(msgspec.Struct, frozen=True):
-    """The prices, by the names of sources."""
+    """The prices by the source's name."""
 
     by_source: Mapping[str, SeatPrice] = {}
 
@@ -34,7 +34,7 @@ NO_PRICES = SeatPrices()
 
 
 def read_seat_prices(text: object, sources: Collection[str]) -> object:
-    """Read `copilot:19,cursor:40 EUR`; ValueError for another source, or no price."""
+    """Read `copilot:19,cursor:40 EUR`; ValueError for an unknown source or an invalid price."""
     if not isinstance(text, str):
         return text
     prices: dict[str, SeatPrice] = {}

@@ -1,4 +1,4 @@
-"""Who may use an assistant: the seats that a source reports."""
+"""The seats that a source reports: who may use an assistant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import msgspec
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """One user's seat. `user` is named as in the figures of the same source.
+    """One user's seat. `user` is the same name as in the source's figures.
 
-    `plan` is the source's own word, or several of them, as `plans_in` takes apart. `ends_on` is set
-    where the seat is going to end. `last_active` is what the source says beside the seat, which may
-    differ from its figures.
+    `plan` is the source's own word, or several, which `plans_in` splits. `ends_on` is set if the
+    seat is going to end. `last_active` is what the source says with the seat; it may differ from
+    the source's figures.
     """
 
     user: str
@@ -26,12 +26,14 @@ _BETWEEN_PLANS = ", "
 
 
 def plans_in(plan: str | None) -> list[str]:
-    """The plans of a seat, of which a user with several seats may have several."""
+    """The plans of a seat; a user with several seats may have several."""
     return plan.split(_BETWEEN_PLANS) if plan else []
 
 
 def merged(first: Seat, second: Seat) -> Seat:
-    """Two seats of one user: the older assignment, the newer activity. It ends when both do."""
+    """Two seats of one user as one, with the older assignment and the newer activity; it ends only
+    if both end.
+    """
     plans = sorted({plan for seat in (first, second) for plan in plans_in(seat.plan)})
     ends = [seat.ends_on for seat in (first, second)]
     return Seat(
@@ -44,8 +46,8 @@ def merged(first: Seat, second: Seat) -> Seat:
 
 
 class StoredSeat(msgspec.Struct, frozen=True):
-    """A seat in the store: when the first and the newest answer had it, and whether that is the
-    source's newest answer of all (`current`).
+    """A seat in the store: when the first and the newest answer with it were fetched, and whether
+    the latter is the source's newest answer of all (`current`).
     """
 
     seat: Seat

@@ -1,4 +1,4 @@
-"""How far users' sums may differ from a source's own totals, where they are known to differ."""
+"""How far users' sums may differ from a source's own totals, for sources known to differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _PERCENT = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
 
 
 class Tolerance(msgspec.Struct, frozen=True):
-    """`percents` of the source's total, by the names of TOTALS; exact decimals, as written."""
+    """`percents` of the source's total, by the names of TOTALS; exact decimals, as they were
+    written.
+    """
 
     percents: Mapping[str, Decimal] = {}
 
@@ -33,7 +35,7 @@ class Tolerance(msgspec.Struct, frozen=True):
         return ",".join(f"{name}={percent}" for name, percent in self.percents.items())
 
     def as_numbers(self) -> dict[str, float]:
-        """For JSON."""
+        """The percentages as numbers, for JSON."""
         return {name: float(percent) for name, percent in self.percents.items()}
 
 
@@ -41,7 +43,9 @@ EXACT = Tolerance()
 
 
 def read_tolerance(text: object) -> object:
-    """Read `total_messages=0.5,user_count=2`; ValueError for another name, or no percentage."""
+    """Read `total_messages=0.5,user_count=2`; ValueError for an unknown name or an invalid
+    percentage.
+    """
     if not isinstance(text, str):
         return text
     percents: dict[str, Decimal] = {}

@@ -1,4 +1,4 @@
-"""The data that a source yields: figures of users, per day or per period."""
+"""The data that a source returns: figures of users, per day or per period."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 1000
 
 
 class OtherRecords(msgspec.Struct, frozen=True):
-    """Records of another API behind the same settings, unchanged: they are not user statistics."""
+    """Unchanged records of another API that has the same settings: they are not user statistics."""
 
     records: list[dict[str, Any]]
 
@@ -31,7 +31,7 @@ class UserUsage(msgspec.Struct, frozen=True):
     """One user's figures for a period; for a single day, a user-day.
 
     `extra` has the fields that the catalogue does not know, flattened. `service` marks a service
-    account, whose name `user` is. `record` is the source's record as JSON, where it is stored.
+    account; `user` is then its name. `record` is the source's record as JSON, if it is stored.
     """
 
     user: str
@@ -42,7 +42,7 @@ class UserUsage(msgspec.Struct, frozen=True):
 
     @property
     def extra_json(self) -> str | None:
-        """`extra` as a JSON object; None where it is empty."""
+        """`extra` as a JSON object; None if it is empty."""
         return msgspec.json.encode(self.extra).decode() if self.extra else None
 
 
@@ -51,9 +51,9 @@ class DayUsage:
     """A source's answer for one UTC day, with one entry per user in the source's order.
 
     `totals` are the tenant's own figures of the day, None if they were not requested; `record` is
-    its own record as JSON, where a source has one that is stored. `as_of` is when the answer began
-    to be fetched, where that was with other days', earlier than it was asked for. `sums_of_nobody`
-    are the sums of a day without users, where it is known what the source never says.
+    its own record as JSON, if the source has one that is stored. `as_of` is when fetching the
+    answer began, if it was fetched earlier together with other days. `sums_of_nobody` are the sums
+    of a day without users, if it is known which metrics the source never reports.
     """
 
     day: date
@@ -71,7 +71,7 @@ class DayUsage:
     def _summary(self) -> tuple[Figures, int, bytes]:
         """The sums, the number of people, and who was active, one after the other.
 
-        From some users at a time: several threads do this at once, and columns of all users would
+        Only some users at a time: several threads do this at once, and columns of all users would
         take as much memory as the users themselves.
         """
         sums, people, active = [], 0, b""
@@ -92,7 +92,7 @@ class DayUsage:
 
     @cached_property
     def active(self) -> list[UserUsage]:
-        """The users with activity, or who may have had some: asked once for every output."""
+        """The users who had activity, or may have had some; computed once for all outputs."""
         return list(compress(self.users, self._summary[2]))
 
     @cached_property
