@@ -1,4 +1,4 @@
-"""Whom outputs show, which of them are one person, and under which name."""
+"""Whom outputs show, under which name, and which users are one person."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashboard_scraper.people.pseudonyms import Pseudonyms, Rename, as_they_are,
 
 
 class Account(Protocol):
-    """Anything with a name as a source spells it, and whether it is a service account's."""
+    """Anything with a name in a source's spelling, and whether it is a service account's."""
 
     @property
     def user(self) -> str: ...
@@ -33,8 +33,8 @@ class Audience(msgspec.Struct, frozen=True):
     """How outputs show people, from the settings.
 
     `rename` returns pseudonyms, the same for all spellings of a person. `identities` are those that
-    outputs may show: none if there are pseudonyms. Their aliases stay in `people` either way, since
-    a person with two addresses is still one person.
+    outputs may show: none if there are pseudonyms. `people` has their aliases either way, since a
+    person with two addresses is still one person.
     """
 
     rename: Rename = as_they_are
@@ -43,7 +43,9 @@ class Audience(msgspec.Struct, frozen=True):
     people: People = msgspec.field(default_factory=People)
 
     def of(self, source: str) -> Audience:
-        """The same for the names of one source, which decides what a name without `@` is."""
+        """The same for the names of one source, which decides what kind of name a name without `@`
+        is.
+        """
         people, rename = self.people.of(source), self.rename
         if isinstance(rename, Pseudonyms):
             rename = dataclasses.replace(rename, key_of=people.key)
@@ -56,7 +58,7 @@ class Audience(msgspec.Struct, frozen=True):
 
     @property
     def has_teams(self) -> bool:
-        """Whether the teams of anybody are known."""
+        """Whether anybody's teams are known."""
         return any(person.teams for person in self.identities.values())
 
     def includes(self, *, service: bool) -> bool:
@@ -64,7 +66,7 @@ class Audience(msgspec.Struct, frozen=True):
         return self.service_accounts or not service
 
     def left_out(self, accounts: Iterable[Account]) -> set[str]:
-        """By `person_key`, those that outputs leave out; the person whose one is may be shown."""
+        """The accounts that outputs leave out, by `person_key`; the people may still be shown."""
         return {
             person_key(each.user) for each in accounts if not self.includes(service=each.service)
         }
@@ -74,7 +76,7 @@ class Audience(msgspec.Struct, frozen=True):
         return self.rename(name) if self.anonymous else self.people.key(name)
 
     def person_of_shown(self, name: str) -> str:
-        """As `person`, for a name that `shown` returned."""
+        """Like `person`, for a name that `shown` returned."""
         return name if self.anonymous else self.people.key(name)
 
     def persons(self, names: Iterable[str]) -> dict[str, Person]:
@@ -84,8 +86,8 @@ class Audience(msgspec.Struct, frozen=True):
     def shown(self, users: Iterable[UserUsage], days: int = 1) -> list[UserUsage]:
         """The users that outputs show for a period of `days`, each person once.
 
-        Each has a pseudonym, or the name as the source spells it. Of several spellings it is the
-        last in alphabetical order, so that the order of the answer does not matter.
+        Each has a pseudonym, or the name in the source's spelling. If there are several spellings,
+        it is the last in alphabetical order, so that the order of the answer does not matter.
         """
         included = [user for user in users if self.includes(service=user.service)]
         keys = [self.people.key(user.user) for user in included]
@@ -105,7 +107,9 @@ class Audience(msgspec.Struct, frozen=True):
 
 
 class Naming:
-    """One name per person in an output: the pseudonym, or else the newest spelling in it."""
+    """One name per person in an output: the pseudonym or, without pseudonyms, the newest spelling
+    there.
+    """
 
     def __init__(self, audience: Audience, names: dict[str, str]) -> None:
         self._audience = audience
@@ -113,7 +117,7 @@ class Naming:
         self._known: dict[str, str] = {}
 
     def name(self, login: str) -> str:
-        """The person's name; for somebody outside the output, the spelling that came first."""
+        """The person's name; for somebody outside the output, the spelling asked for first."""
         known = self._known.get(login)
         if known is None:
             audience = self._audience
@@ -125,13 +129,13 @@ class Naming:
         return known
 
     def names(self, users: Iterable[Account]) -> set[str]:
-        """The names of those users that outputs include."""
+        """The names of the users that outputs include."""
         return {
             self.name(each.user) for each in users if self._audience.includes(service=each.service)
         }
 
     def shown(self, users: Iterable[UserUsage]) -> list[UserUsage]:
-        """One day's users as `Audience.shown`, under these names and sorted by them."""
+        """One day's users as in `Audience.shown`, under these names and sorted by them."""
         return self.renamed(self._audience.shown(users))
 
     def renamed(self, shown: list[UserUsage]) -> list[UserUsage]:
@@ -162,8 +166,8 @@ def _one(spellings: Sequence[UserUsage], days: int) -> UserUsage:
 def _figures(spellings: Sequence[Figures], days: int) -> Figures:
     """Counts are added and derived values computed again; an unknown part makes an unknown sum.
 
-    Where none of the spellings was active, the person was not: what is unknown of two of them may
-    look together as if there had been something.
+    If no spelling was active, neither was the person: added up, the unknown figures of two
+    spellings could look like possible activity.
     """
     counts = sum_of(spellings)
     first = _all_known(each.first_seen for each in spellings)
@@ -194,14 +198,15 @@ def _all_known(parts: Iterable[_T | None]) -> list[_T] | None:
 def _days_together(parts: Sequence[int], days: int) -> int | None:
     """On how many days of the period any of the spellings was active.
 
-    Nobody knows which days coincide, so there is an answer only where the bounds meet.
+    It is unknown which days coincide, so there is an answer only if the lower and the upper bound
+    are equal.
     """
     fewest, most = max(parts), min(sum(parts), days)
     return fewest if fewest == most else None
 
 
 def _extra(extras: Sequence[dict[str, Cell]]) -> dict[str, Cell]:
-    """Fields outside the catalogue cannot be added: a value that differs between spellings is
+    """Fields outside the catalogue cannot be added up: values that differ between spellings are
     unknown.
     """
     found: dict[str, Cell] = {}

@@ -1,8 +1,7 @@
-"""Made-up rows of a day: how outputs would show them identifies the rules that they are made by.
+"""Made-up rows of a day: the way outputs would show them identifies the rules of these outputs.
 
-What was written or sent before is left as it is only where these rows would look the same in it: a
-setting or a version of the program that shows one of them in another way needs no number of its
-own.
+Earlier files and messages are kept only if these rows would still look the same in them. So a
+setting or a version of the program that shows a row in another way needs no version number.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _ZEROS = replace(NOTHING_KNOWN, **dict.fromkeys(_COUNTED, 0))
 
 USERS = [
     UserUsage("ada@example.com", _FIGURES, {"unknown": "bob@example.com"}),
-    # Names in texts, as pseudonyms have to replace them.
+    # Names within texts, which pseudonyms have to replace.
     UserUsage(
         "backup",
         _FIGURES,
@@ -35,13 +34,13 @@ USERS = [
         },
         service=True,
     ),
-    # Spellings of one person: what is unknown of one and known of another, and neither active.
+    # Spellings of one person: unknown figures of one are known for another, and neither is active.
     UserUsage("Cyd@example.com", _FIGURES),
     UserUsage("cyd@example.com", replace(_FIGURES, chat_messages=None)),
     UserUsage("Dan@example.com", replace(_ZEROS, chat_messages=None)),
     UserUsage("dan@example.com", replace(_ZEROS, active_days=None)),
 ]
-"""Their figures that can be counted are known, unknown or 0."""
+"""Users whose counts are known, unknown or 0."""
 
 _FIGURES_OF_COSTS = CostFigures(1, 2, 3, 4, ZERO, parse_amount("0.5"), ZERO, ZERO)
 COSTS = [
@@ -52,7 +51,7 @@ COSTS = [
 
 
 def users_as_shown(audience: Audience) -> list[Any]:
-    """How outputs show the users: all that their rows have, for a digest."""
+    """How outputs show the users, with everything in their rows, for a digest."""
     return [
         (
             *(user.user, values_of(user.figures), user.extra, user.service),
@@ -63,7 +62,7 @@ def users_as_shown(audience: Audience) -> list[Any]:
 
 
 def costs_as_shown(audience: Audience) -> list[Any]:
-    """The same of the costs."""
+    """The same for the costs."""
     return [
         (*names_of(cost), cost.figures, person_of(cost, audience))
         for cost in shown_costs(COSTS, audience)

@@ -1,4 +1,4 @@
-"""Which teams may be shown by themselves: so that no figure says what a few people do."""
+"""Which teams may be shown separately, so that no figure shows what only a few people do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MIN_GROUP_SIZE = 5
 def shown_groups(
     members: Mapping[str, Set[Hashable]], everybody: Set[Hashable], minimum: int
 ) -> list[str]:
-    """The groups to show by themselves, sorted; all others are to be shown as one, or not at all.
+    """The groups to show separately, sorted; all others must be shown as one group, or not at all.
 
-    A group of fewer than `minimum` people is not shown. Nor must anybody find the figures of fewer
-    by taking groups that are shown from the total, or from a group that they are parts of: so where
-    what is left would be fewer people, the smallest of these parts is hidden as well.
+    A group of fewer than `minimum` people is not shown. Nobody must find out the figures of fewer
+    people by subtracting shown groups from the total, or from a group that contains them. So if
+    fewer people would be left, the smallest of the subtracted groups is hidden as well.
     """
     shown = {name: found for name, found in members.items() if len(found) >= minimum}
     while (part := _telling_part(shown, everybody, minimum)) is not None:
@@ -28,8 +28,8 @@ def shown_groups(
 def _telling_part(
     shown: Mapping[str, Set[Hashable]], everybody: Set[Hashable], minimum: int
 ) -> str | None:
-    """The smallest group that tells of a few people: those who are left of a whole without it, or
-    without all parts of the whole.
+    """The smallest group that reveals a few people: those who are left of a whole without this
+    group, or without all parts of the whole.
     """
     by_size = sorted(shown, key=lambda name: (len(shown[name]), name))
     for whole in (everybody, *map(shown.__getitem__, by_size)):
@@ -44,9 +44,9 @@ def _telling_part(
 
 
 def grouped(members: Mapping[str, set[T]], minimum: int) -> dict[str, set[T]]:
-    """The groups to show, sorted by name, and under "" all people who are in none of them.
+    """The groups to show, sorted by name; "" has all people who are in none of them.
 
-    Members of "" are in no group.
+    In `members`, "" has people without a group.
     """
     everybody = set().union(*members.values())
     names = shown_groups({n: m for n, m in members.items() if n}, everybody, minimum)
@@ -56,6 +56,6 @@ def grouped(members: Mapping[str, set[T]], minimum: int) -> dict[str, set[T]]:
 
 
 def grouped_teams(members: Mapping[str, set[T]], minimum: int) -> dict[str, set[T]]:
-    """The same, or nothing where no team may be shown: all people together are no group."""
+    """The same, but empty if no team may be shown: all people together are not a group."""
     found = grouped(members, minimum)
     return found if found.keys() - {""} else {}

@@ -1,4 +1,4 @@
-"""Identity of users in GitHub's reports: login, id and teams, from a file or from the address."""
+"""The identity of users in GitHub's reports: login, id and teams, from a file or the address."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ Identities = Mapping[str, Person]
 """Persons by the keys (`people.person_key`) of their addresses, in the order of the file."""
 
 Persons = Mapping[str, Person]
-"""Everybody ever stored, by name as in the store."""
+"""Everybody ever stored, by the name in the store."""
 
 _Owners = dict[object, tuple[str, Person]]
-"""By each login and id, the first address and person that had it."""
+"""For each login and id, the first address and person that had it."""
 
 
 def read_identities(path: Path) -> Identities:
     """Read the persons of an IDENTITY_FILE; several rows of one person mean several teams.
 
-    Addresses with the same login and id belong to one person, as after a change of the domain.
+    Addresses with the same login and id belong to one person, such as after a change of the domain.
     More columns, such as `cursor_id`, may have a person's id in a source that has such ids.
 
     Raises UsageError, with the row, if the file cannot be read or contradicts itself.
@@ -82,13 +82,13 @@ def read_identities(path: Path) -> Identities:
 
 
 def _sources_with_ids() -> dict[str, str]:
-    """The sources that have ids of their own, each by the name of its column."""
+    """The sources that have their own ids for people, by the name of the column."""
     return {f"{name}_id": name for name in SOURCES if name_kind_of(name) is NameKind.ID}
 
 
 def people_of(identities: Identities) -> People:
-    """Aliases from the identities: the key of a person's first address stands for all of them, and
-    for their login and ids.
+    """Aliases from the identities: the key of a person's first address stands for all their
+    addresses, and for their login and ids.
     """
     first: dict[int, str] = {}
     owners = {key: first.setdefault(person.id, key) for key, person in identities.items()}
@@ -108,7 +108,7 @@ def _add(
     number: str,
     team: str = "",
 ) -> bool:
-    """Add a row; False if it repeats what is known."""
+    """Add a row; False if it only repeats an earlier one."""
     if not email or not login:
         raise UsageError(f"{where}: email and login must not be empty")
     if not _ID.fullmatch(number) or not 0 < int(number) <= LARGEST_ID:
@@ -128,7 +128,7 @@ def _add(
 
 
 def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> None:
-    """Refuse a login or an id that another person has: every consumer would merge the two.
+    """Refuse a login or id that another person has: every consumer would merge the two.
 
     Two addresses with the same login and id belong to one person.
     """
@@ -173,12 +173,13 @@ def persons_of(
     rename: Rename = as_they_are,
     people: People | None = None,
 ) -> dict[str, Person]:
-    """Every user as the reports name them, by the names in the store.
+    """Every user as the reports name them, by the name in the store.
 
     All names of one person map to the same Person. Without an entry in the file, the login is the
     pseudonym or the person's first name in `names`, so that it does not change when another
     spelling appears, and the id follows from the person's key. If somebody else has that login or
-    id, it is derived from `NAME#2` (`NAME#3` and so on); who comes first in `names` keeps theirs.
+    id, it is derived from `NAME#2` (`NAME#3` and so on): whoever comes first in `names` keeps
+    theirs.
     """
     people = people or people_of(identities)
     found: dict[str, Person] = {}
@@ -200,8 +201,8 @@ def persons_of(
 
 
 def usual_person(name: str, key: str) -> Person:
-    """Somebody without an entry in the file, as outputs show the name and key, where nobody else
-    has that login or id.
+    """Somebody without an entry in the file, from the name and key that outputs show, if nobody
+    else has that login or id.
     """
     return Person(name, sha256_user_id(key))
 
@@ -250,8 +251,8 @@ def team_id(slug: str) -> int:
 
 
 def members_of_teams(identities: Identities) -> dict[str, list[Person]]:
-    """The members of each team by its slug; both are sorted, and a person with several addresses is
-    there once.
+    """The members of each team by its slug, both sorted; a person with several addresses is there
+    only once.
     """
     people = {person.id: person for person in identities.values()}
     teams: dict[str, list[Person]] = {}

@@ -1,12 +1,12 @@
 """Which names belong to one person: one definition, shared by the store and every output.
 
-An address is spelled in several ways: with capitals after a change of single sign-on, in composed
-or decomposed Unicode by different clients. All spellings have one key. Beyond that, only
-IDENTITY_FILE knows that two addresses belong to one person, as after a change of the domain, or a
-login at GitHub and an address.
+An address may have several spellings: with capitals after a change of single sign-on, or in
+composed or decomposed Unicode from different clients. All spellings have the same key. Beyond that,
+only IDENTITY_FILE knows that two addresses, or a login at GitHub and an address, belong to one
+person.
 
-A name without `@` says nothing by itself: `ada` is a login in one source and a service account in
-another. So its key depends on the source (`People.of`), and never equals that of its namesake.
+A name without `@` is ambiguous: `ada` is a login in one source and a service account in another. So
+its key depends on the source (`People.of`), and never equals that of a namesake.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GITHUB = "github"
 _PSEUDONYM = re.compile(r"user-[0-9a-f]{20}")
 
 Spelling = tuple[str, date]
-"""A name as the source wrote it, and the newest day on which it did."""
+"""A name in the source's spelling, and the newest day with that spelling."""
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -44,17 +44,17 @@ def person_key(name: str) -> str:
 
 
 def folded(text: str) -> str:
-    """The text without differences of case and of composition, as Unicode's canonical caseless
-    matching compares it.
+    """The text without differences in case and composition, as in Unicode's canonical caseless
+    matching.
     """
     if text.isascii():
-        return text if text.islower() else text.lower()  # not a copy, of which caches keep many
-    # Folding a composed letter may leave its mark apart.
+        return text if text.islower() else text.lower()  # no copy, since caches keep many
+    # Folding a composed letter may separate its mark.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def is_pseudonym(name: str) -> bool:
-    """Whether the name looks like one that `pseudonyms` made."""
+    """Whether the name looks like a pseudonym made by `pseudonyms`."""
     return _PSEUDONYM.fullmatch(name) is not None
 
 
@@ -62,7 +62,8 @@ class People(msgspec.Struct, frozen=True):
     """`person_key` plus what IDENTITY_FILE knows: a person's key by the key of each further
     address, by each login in lower case, and by each source's id.
 
-    `source` decides what a name without `@` is; without one, it is a service account's.
+    `source` decides what kind of name a name without `@` is; without a source, it is a service
+    account's.
     """
 
     aliases: Mapping[str, str] = {}
@@ -76,12 +77,12 @@ class People(msgspec.Struct, frozen=True):
         return replace(self, source=source, kind=name_kind_of(source))
 
     def account_key(self, name: str) -> str:
-        """The same for every spelling of one name: of a login, whatever its capitals."""
+        """The same for every spelling of one name; logins are case-insensitive."""
         key = person_key(name)
         return key.lower() if self.kind is NameKind.LOGIN else key
 
     def key(self, name: str) -> str:
-        """The person's key; with several addresses, that of the first in IDENTITY_FILE."""
+        """The person's key; if there are several addresses, that of the first in IDENTITY_FILE."""
         key = person_key(name)
         if "@" in key or self.kind is NameKind.SERVICE_ACCOUNT:
             return self.aliases.get(key, key)
@@ -94,7 +95,9 @@ class People(msgspec.Struct, frozen=True):
 
     @property
     def known(self) -> dict[str, str]:
-        """What IDENTITY_FILE decides: a person's key by the one that a name has by itself."""
+        """What IDENTITY_FILE decides: a person's key, by the key that a name would have without the
+        file.
+        """
         matched: dict[str, str] = {}
         if self.kind is NameKind.LOGIN:
             matched = {f"{_GITHUB}:{login}": key for login, key in self.logins.items()}
@@ -116,11 +119,13 @@ class People(msgspec.Struct, frozen=True):
         return {person, *(alias for alias, owner in self.aliases.items() if owner == person)}
 
     def names_in(self, names: Iterable[str], person: str) -> set[str]:
-        """Those of the names that belong to the person with this key."""
+        """The names that belong to the person with this key."""
         return {name for name in names if self.key(name) == person}
 
     def newest_names(self, spellings: Iterable[Spelling]) -> dict[str, str]:
-        """The newest spelling of each person, by key; on one day, the last by alphabet."""
+        """The newest spelling of each person, by key; of several on one day, the last in
+        alphabetical order.
+        """
         newest: dict[str, Spelling] = {}
         for name, day in spellings:
             key = self.key(name)

@@ -31,7 +31,7 @@ def numbered_rows(
     setting: str, path: Path, rows: Sequence[Sequence[str]], columns: int
 ) -> Iterator[tuple[int, str, list[str]]]:
     """Each row below the header that is not blank: its number, its place as errors name it, and its
-    cells without spaces around them. UsageError where a row has more or fewer cells than columns.
+    cells without spaces around them. UsageError if a row has more or fewer cells than columns.
     """
     for number, row in enumerate(rows, start=2):
         cells = [cell.strip() for cell in row]

@@ -19,8 +19,8 @@ from dashboard_scraper.secret_files import read_private
 
 _SHORTEST_KEY = 32
 _DIGITS = 20
-# Anything that looks like an address: fields outside the catalogue may hold one anywhere. Quotes
-# and marks before it, and the end of a sentence or path behind it, are none of it.
+# Anything that looks like an address, since fields outside the catalogue may have one anywhere.
+# Quotes and marks before it, and the end of a sentence or path after it, do not belong to it.
 _ADDRESS = re.compile(
     r"""[^\s@<>()\[\],;:"='`*|/\\{}][^\s@<>()\[\],;:"=]*?(?:@|%40)"""
     r"""[^\s@<>()\[\],;:"'=`*|/\\{}&?!#%]*[^\s@<>()\[\],;:"'=`*|/\\{}&?!#%.]""",
@@ -57,8 +57,8 @@ def rename_of(
 ) -> Rename:
     """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, person).
 
-    `key_of` maps a name to what identifies the person, such as `People.key`, so that all spellings
-    have one pseudonym.
+    `key_of`, such as `People.key`, maps a name to what identifies the person, so that all spellings
+    have the same pseudonym.
 
     Raises UsageError if the file is missing, readable by others, or too short for a key.
     """
@@ -81,7 +81,7 @@ def rename_of(
 
 
 def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
-    """The users under the names that outputs show, in the same order."""
+    """The users with the names that outputs show, in the same order."""
     if rename is as_they_are:
         return list(users)
     return [
@@ -109,21 +109,21 @@ def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
 
 
 def _of_word(word: str, rename: Rename) -> str:
-    """The word with pseudonyms: most have no address, and to search a long one takes seconds."""
+    """The word with pseudonyms: most have no address, and searching a long one takes seconds."""
     if "@" not in word and "%40" not in word:
         return word
     return _ADDRESS.sub(lambda match: _of_address(match[0], rename), word)
 
 
 def _of_address(found: str, rename: Rename) -> str:
-    """Its name, also where it is percent-encoded as in a URL."""
+    """The pseudonym of an address, even if it is percent-encoded as in a URL."""
     address = found if "@" in found else unquote(found)
     name = rename(address)
     return found if name == address else name
 
 
 def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[TenantFigure]:
-    """The tenant's figures; fields outside the catalogue may contain a name."""
+    """The tenant's figures with pseudonyms: fields outside the catalogue may contain a name."""
     return [
         msgspec.structs.replace(
             figure,
@@ -140,8 +140,8 @@ def _without(text: str, address: str, rename: Rename) -> str:
 
 
 def _replaced(text: str, name: str, rename: Rename) -> str:
-    """The text with the pseudonym for the name, but not where it is a part of a word: what is left
-    of the word would tell the name.
+    """The text with the pseudonym for the name, except within a longer word: the rest of the word
+    would reveal the name.
     """
     if name not in text:
         return text

@@ -1,4 +1,4 @@
-"""ROSTER_FILE: who should be using what, as the company knows it."""
+"""ROSTER_FILE: the company's list of who should be using what."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _NAME = "ROSTER_FILE"
 class Colleague(msgspec.Struct, frozen=True):
     """A person as the roster lists them.
 
-    `seats` are the sources of the assistants that the person has a seat for; `left` is the last day
-    in the company.
+    `seats` are the sources of the assistants for which the person has a seat; `left` is the
+    person's last day in the company.
     """
 
     email: str
@@ -45,7 +45,8 @@ class Colleague(msgspec.Struct, frozen=True):
 class Roster(msgspec.Struct, frozen=True):
     """The people of ROSTER_FILE by their keys (`People.key`), in the order of the file.
 
-    `has_seats` says whether the file has a column of seats: without one it knows nothing of them.
+    `has_seats` says whether the file has a column of seats: without one, it says nothing about
+    seats.
     """
 
     people: Mapping[str, Colleague]
@@ -55,8 +56,8 @@ class Roster(msgspec.Struct, frozen=True):
 def read_roster(path: Path, people: People) -> Roster:
     """Read a ROSTER_FILE: a CSV whose first row names its columns, some of COLUMNS in any order.
 
-    Raises UsageError, with the row, if the file cannot be read, has a column, date or assistant
-    that is unknown, or lists a person twice, also under two addresses that `people` joins.
+    Raises UsageError, with the row, if the file cannot be read, has an unknown column or assistant
+    or an invalid date, or lists a person twice, even under two addresses that `people` joins.
     """
     header, *rows = read_rows(_NAME, path, COLUMNS)
     names = [name.strip().lower() for name in header]

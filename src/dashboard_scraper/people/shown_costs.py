@@ -8,7 +8,7 @@ from dashboard_scraper.model.costs import Account, Cost, names_of, sum_costs
 from dashboard_scraper.people.audience import Audience
 
 SERVICE_ACCOUNTS = "(service accounts)"
-"""The user of what all service accounts together cost, where outputs do not show them."""
+"""The user name for the costs of all service accounts together, if outputs do not show these."""
 
 _Key = tuple[Account, str]
 
@@ -33,7 +33,7 @@ def shown_costs(costs: Iterable[Cost], audience: Audience) -> list[Cost]:
 
 
 def person_of(cost: Cost, audience: Audience) -> str | None:
-    """The person of a shown cost, as in the column `person` of users; None where it is nobody's."""
+    """The person of a shown cost, as in the column `person` of users; None for costs of nobody."""
     if cost.account is Account.UNATTRIBUTED or cost.user == SERVICE_ACCOUNTS:
         return None
     return audience.person_of_shown(cost.user)

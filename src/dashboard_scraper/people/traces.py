@@ -15,7 +15,7 @@ from dashboard_scraper.people.people import folded
 from dashboard_scraper.sources.registry import SOURCES
 
 _CHUNK = 1 << 22
-_OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
+_OVERLAP = 1 << 10  # longer than any name, which may span two chunks
 _PARQUET = b"PAR1"
 # Databases and compressed files: a text search does not find names in them.
 _UNSEARCHABLE = (
@@ -27,7 +27,7 @@ _UNSEARCHABLE = (
     b"\x28\xb5\x2f\xfd",
 )
 _NOTHING = "(?!)"
-"""Matches no text; an empty pattern matches every one."""
+"""Matches no text; an empty pattern would match every text."""
 _IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;", '"': "&#34;", "<": "&lt;", ">": "&gt;"})
 _IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -35,8 +35,8 @@ _IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 class Traces(msgspec.Struct, frozen=True):
     """What identifies one person in a file: keys of addresses, pseudonyms, a login at GitHub.
 
-    A key is compared with the case-folded text, so that it matches every spelling. The name of a
-    service account matches only as a whole cell or string: it may be an ordinary word.
+    Keys are compared with the case-folded text, so that they match every spelling. The name of a
+    service account matches only as a whole cell or string, since it may be an ordinary word.
     """
 
     keys: frozenset[str]
@@ -49,7 +49,8 @@ class Traces(msgspec.Struct, frozen=True):
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
         found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
         if names := {form for key in self.keys if "@" not in key for form in _written(folded(key))}:
-            # In the CSV of FOCUS, the column before it is the source; in others it is the first.
+            # In the CSV of FOCUS, the column before it is the source; in other files it is the
+            # first column.
             before = rf'(?:^|[">]|,(?:{_any_of(SOURCES)}),)'
             found.append(rf'{before}(?:{_any_of(names)})(?:#\d+)?[",<]')
         if self.login:
@@ -58,7 +59,7 @@ class Traces(msgspec.Struct, frozen=True):
 
 
 def _written(name: str) -> set[str]:
-    """The name as CSV, HTML, JSON and URLs have it, folded."""
+    """The name as it is written in CSV, HTML, JSON and URLs, folded."""
     return {
         name,
         guard(name).replace('"', '""'),
@@ -80,8 +81,8 @@ def _any_of(words: Iterable[str]) -> str:
 
 
 class Found(msgspec.Struct):
-    """Files that show the person, and files that could not be checked. In the `ambiguous` sources
-    somebody else has a name of the person.
+    """Files that show the person, and files that could not be checked. In the `ambiguous` sources,
+    somebody else has one of the person's names.
     """
 
     showing: list[Path] = []
@@ -98,8 +99,8 @@ def find(
     """Search every file below the folder, each for its pattern of `Traces`, except those in `but`,
     given as real paths.
 
-    `columns` are those of this program's Parquet files that name people; the words of its others
-    may be a name, such as of a source.
+    `columns` are the columns of this program's Parquet files that name people. Words in its other
+    columns may equal a person's name, such as the name of a source.
     """
     found = Found()
     for path in files_below(folder):
@@ -150,7 +151,7 @@ def _parquet_shows(path: Path, pattern: re.Pattern[str], columns: Collection[str
             table = pyarrow.parquet.read_table(file)
     except pa.ArrowException:
         return None
-    # Of a file of another program, any column may name people.
+    # In a file from another program, any column may name people.
     names = {*columns}.intersection(table.column_names) or {*table.column_names}
     values: set[str] = set()
     for field, column in zip(table.schema, table.columns, strict=True):
