@@ -1,4 +1,4 @@
-"""The data of the charts, as JSON in the page, from which its script draws them.
+"""The data of the charts, as JSON in the page, whose script draws them.
 
 The charting library, Observable Plot, is embedded in the page: see `templates/vendor/README.md`.
 """
@@ -19,27 +19,27 @@ Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
 
 MISSING, EMPTY, UNSETTLED, GAP = "\u00d7", "\u25cb", "~", "\u25a8"
-"""The marks under special days; days in doubt have the sign of their doubt instead. GAP is in the
-legend for the hatching of days with an unknown figure.
+"""The marks under special days; days in doubt have the sign of their doubt instead. GAP stands in
+the legend for the hatching of days with an unknown figure.
 """
 
 MAY_CHANGE = "not settled: may still change"
 """What UNSETTLED means."""
 
 PEOPLE, MONTH, BEFORE, OTHER = "people", "month", "before", "other"
-"""Colours of the style sheet for series that are not of one kind of use: all people, the people of
-28 days, the period before, and what is of no kind.
+"""Colours of the style sheet for series that do not belong to one kind of use: all people, the
+people of 28 days, the period before, and everything else.
 """
 
 _SOURCE_COLOURS = 5
-"""How many colours of sources the style sheet has."""
+"""How many colours for sources the style sheet has."""
 
 _WHOLES = ("_messages", "_lines_of_code")
 _MONDAY = 0
 
 
 def style_of(kind: Metric) -> str:
-    """The colour of a kind of use on the whole page: the same for its messages and its lines."""
+    """The colour of a kind of use on the whole page, the same for its messages and its lines."""
     stem = kind.name
     for whole in _WHOLES:
         stem = stem.removesuffix(whole)
@@ -47,7 +47,7 @@ def style_of(kind: Metric) -> str:
 
 
 def source_style(name: str) -> str:
-    """The colour of a source on every page, whichever others are on it."""
+    """The colour of a source on every page, whichever other sources are there."""
     return f"source-{[*SOURCES].index(name) % _SOURCE_COLOURS + 1}"
 
 
@@ -56,8 +56,8 @@ COMPLETIONS = style_of(BY_NAME["completions_lines_of_code"])
 
 
 class Series(msgspec.Struct, frozen=True):
-    """One value per day, None where unknown; `style` is a colour of the style sheet. A `wide` line
-    is drawn below the others, and stays visible where another has the same values.
+    """One value per day, None if unknown; `style` is a colour of the style sheet. A `wide` line is
+    drawn below the others, and stays visible if another line has the same values.
     """
 
     label: str
@@ -67,7 +67,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class AmountSeries(msgspec.Struct, frozen=True):
-    """As `Series`, of exact amounts: the page has their digits, and draws them as numbers."""
+    """Like `Series`, for exact amounts: the page has all digits, and draws them as numbers."""
 
     label: str
     values: Sequence[Decimal | None]
@@ -76,7 +76,7 @@ class AmountSeries(msgspec.Struct, frozen=True):
 
 
 class ChartDay(msgspec.Struct, frozen=True):
-    """A day on the axis; `gap` if it is drawn hatched, since its values are unknown."""
+    """A day on the axis; with `gap` it is drawn hatched, since its values are unknown."""
 
     label: str
     monday: bool
@@ -89,7 +89,7 @@ class DayChart(msgspec.Struct, frozen=True):
 
     `bars` are stacked, `lines` labelled at their ends; `before` are muted lines of the period
     before. `tips` describe each day in words. The scale reaches at least up to `top`. `texts` label
-    the bars, if the numbers themselves should not.
+    the bars instead of the numbers.
     """
 
     days: Sequence[ChartDay]
@@ -103,7 +103,7 @@ class DayChart(msgspec.Struct, frozen=True):
 
 
 class BarChart(msgspec.Struct, frozen=True):
-    """Labelled bars with their values as text; `before` are markers of the period before."""
+    """Labelled bars with their values as text; `before` are markers for the period before."""
 
     labels: Sequence[str]
     values: Values
@@ -118,7 +118,7 @@ def chart_day(day: date, mark: str, *, gap: bool) -> ChartDay:
 
 
 def mark_of(day: Day) -> str:
-    """The mark under a special day: of several, the most important one."""
+    """The mark under a special day; if there are several, the most important one."""
     return next(iter(marks_of(day)), "")
 
 

@@ -15,7 +15,7 @@ _LONGEST_LIST, _LONGEST_DOUBT = 10, 1000
 
 
 def completeness_of(figures: ReportFigures) -> list[str]:
-    """Sentences on the completeness of the data, naming the days that are not complete."""
+    """Sentences on the completeness of the data, which name the days that are not complete."""
     now = figures.now
     empty = [day.day for day in now.days if day.state is State.EMPTY]
     missing = [day.day for day in now.days if day.state is State.MISSING]

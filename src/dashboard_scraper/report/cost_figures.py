@@ -48,7 +48,7 @@ from dashboard_scraper.store import CostLedgerDay, Reader
 from dashboard_scraper.store.settling import was_settled
 
 _METRICS = {CostKind.MONEY: BILLED, CostKind.CREDITS: CREDITS}
-"""What a budget of the kind limits."""
+"""The metric that a budget of each kind limits."""
 
 
 class CostDayFigures(msgspec.Struct, frozen=True):
@@ -61,13 +61,13 @@ class CostDayFigures(msgspec.Struct, frozen=True):
     forgotten: int = 0
 
     def amount(self, metric: CostMetric) -> Decimal | None:
-        """The day's amount; None where unknown."""
+        """The day's amount; None if unknown."""
         value = self.sums[metric] if self.sums else None
         return value if isinstance(value, Decimal) else None
 
 
 class BudgetUse(msgspec.Struct, frozen=True):
-    """A person's limit for a calendar month, and what was consumed of it so far."""
+    """A person's limit for a calendar month, and how much of it was consumed so far."""
 
     person: str
     metric: CostMetric
@@ -76,15 +76,15 @@ class BudgetUse(msgspec.Struct, frozen=True):
 
     @property
     def percent(self) -> int:
-        """How much of the limit was consumed; very much of a limit of 0."""
+        """The percentage of the limit that was consumed; a very large number for a limit of 0."""
         share = share_of(self.consumed, self.limit)
         return share if share is not None else 0 if self.consumed <= 0 else 10**6
 
 
 class Budgets(msgspec.Struct, frozen=True):
-    """The limits, those used up most first, and which days of the month their use is known of.
+    """The limits, the most used ones first, and the days of the month for which their use is known.
 
-    `apart` are the currencies of other days, which are not counted.
+    `apart` has the other currencies, whose days are not counted.
     """
 
     month: Window
@@ -97,10 +97,10 @@ class Budgets(msgspec.Struct, frozen=True):
 class PageCosts(msgspec.Struct, frozen=True):
     """Everything on the page about costs.
 
-    `metric` is what is billed, or else credits: parts, comparison and forecast are of it. `models`
-    and `people` are the parts of all known days; `comparison` is None where either period lacks a
-    day. `people` have a line each for service accounts and for what belongs to nobody. `mixed` are
-    the currencies of both periods, where these are several.
+    `metric` is the billed amount or, if nothing is billed, credits: parts, comparison and forecast
+    use it. `models` and `people` are the parts of all known days; `comparison` is None if either
+    period lacks a day. `people` has one line for service accounts and one for costs of nobody.
+    `mixed` has the currencies of both periods, if there are several.
     """
 
     metric: CostMetric
@@ -129,12 +129,12 @@ class PageCosts(msgspec.Struct, frozen=True):
         return _total(self.before, metric)
 
     def unit(self, metric: CostMetric) -> str:
-        """What its amounts are in."""
+        """The unit of the metric's amounts."""
         return unit_of(metric, self.currency)
 
 
 class MixedCurrencies(msgspec.Struct, frozen=True):
-    """Costs of a period in several currencies, which nothing can add up."""
+    """Costs of a period in several currencies, which cannot be added up."""
 
     currencies: Sequence[str]
 
@@ -159,8 +159,8 @@ def costs_of(
     naming: Naming,
     options: ReportOptions,
 ) -> PageCosts | MixedCurrencies | None:
-    """The costs for the page of a window; None where the store has no costs of the source. Amounts
-    of the period before are unknown where they are in another currency.
+    """The costs for the page of a window; None if the store has no costs of the source. Amounts of
+    the period before are unknown if they are in another currency.
     """
     if not reader.has_costs(source):
         return None
@@ -195,7 +195,7 @@ def costs_of(
 
 
 def _mixed_in(reader: Reader, source: str, *windows: Window) -> list[str]:
-    """The currencies of the windows' days, if they are several."""
+    """The currencies of the windows' days, if there are several."""
     days = [day for each in windows for day in reader.cost_ledger(source, each).values()]
     found = currencies_of(days)
     return found if len(found) > 1 else []
@@ -216,8 +216,8 @@ def _day(row: CostLedgerDay, settle_days: int) -> CostDayFigures:
 def _budgets(
     reader: Reader, source: str, until: date, audience: Audience, naming: Naming, currency: str
 ) -> Budgets | None:
-    """Each person's limits, those of all of their addresses together."""
-    # By account: what one without a limit consumes is not part of the limits of others.
+    """Each person's limits; those of all their addresses are added up."""
+    # By account, since what an account without a limit consumes does not use up others' limits.
     each_account = replace(audience, service_accounts=True)
     limits: dict[tuple[Payer, CostKind], list[Decimal]] = {}
     for budget in reader.budgets(source):
@@ -246,7 +246,7 @@ def _budgets(
 
 
 def _in_others(reading: CostReading, currency: str) -> dict[date, str]:
-    """The days whose costs are in another currency, and in which."""
+    """The days whose costs are in another currency, with that currency."""
     found = {day: currencies_of([row]) for day, row in reading.ledger.items()}
     return {day: other for day, others in found.items() for other in others if other != currency}
 
@@ -257,7 +257,7 @@ def _uses(
     metric: CostMetric,
     audience: Audience,
 ) -> list[BudgetUse]:
-    """The use of each limit; those of service accounts that are not shown are one."""
+    """The use of each limit; service accounts that are not shown are combined into one."""
     shown: dict[str, tuple[list[Decimal], list[Decimal]]] = {}
     for payer, some in limits.items():
         included = audience.includes(service=payer.account is Account.SERVICE_ACCOUNT)

@@ -75,7 +75,7 @@ def cost_term(metric: CostMetric) -> Term:
 
 
 def cost_section(costs: PageCosts, now: Period, *, with_users: bool) -> Section:
-    """What it cost, whom and why, and what remains of budgets."""
+    """What was spent, by whom and why, and what remains of budgets."""
     tables = [("By model", _model_table(costs))]
     if with_users:
         tables.append(("The ten largest", _people_table(costs)))
@@ -95,12 +95,12 @@ def cost_section(costs: PageCosts, now: Period, *, with_users: bool) -> Section:
 
 
 def metrics_of(costs: PageCosts) -> list[CostMetric]:
-    """The metrics that have numbers and charts, each its own."""
+    """The metrics that have numbers and charts, each separately."""
     return [costs.metric, *_others(costs)]
 
 
 def _others(costs: PageCosts) -> list[CostMetric]:
-    """Metrics with charts of their own, since amounts of two metrics are never added up."""
+    """Further metrics with their own charts, since amounts of two metrics are never added up."""
     return [
         metric
         for metric in (ESTIMATED, CREDITS)
@@ -109,7 +109,7 @@ def _others(costs: PageCosts) -> list[CostMetric]:
 
 
 def money(amount: Decimal, *, sign: bool = False) -> Amount:
-    """Rounded to cents, with every digit beside it; only 0 is shown as 0."""
+    """An amount rounded to cents, with the exact one beside it; only 0 is shown as 0."""
     cents = rounded(amount, CENTS)
     if amount and not cents:
         text = "<0.01" if amount > 0 else ">-0.01"
@@ -119,7 +119,7 @@ def money(amount: Decimal, *, sign: bool = False) -> Amount:
 
 
 def with_unit(amount: Decimal, unit: str) -> Amount:
-    """As `money`, with what it is in, which may be empty."""
+    """Like `money`, with the unit, which may be empty."""
     shown = money(amount)
     return Amount(f"{shown.text} {unit}".rstrip(), shown.exact)
 
@@ -214,7 +214,7 @@ def _day_figure(costs: PageCosts, metric: CostMetric, style: str, *, full: bool)
 def _day_chart(
     costs: PageCosts, metric: CostMetric, style: str, marks: Sequence[Sequence[str]]
 ) -> DayChart:
-    """The chart of it; `marks` are those of each day."""
+    """The chart of one metric; `marks` has the marks of each day."""
     amounts = [day.amount(metric) for day in costs.days]
     earlier = [day.amount(metric) for day in costs.before]
     has_before = any(amount is not None for amount in earlier)
@@ -263,7 +263,9 @@ def _model_table(costs: PageCosts) -> Table:
 
 
 def _people_table(costs: PageCosts) -> Table:
-    """The largest people, and lines for all others, so that the rows add up to the whole."""
+    """The people with the largest amounts, and lines for all others, so that the rows add up to the
+    whole.
+    """
     people = [part for part in costs.people if part.account is Account.PERSON]
     people.sort(key=lambda part: part.now, reverse=True)
     first, others = people[:_MOST_PEOPLE], people[_MOST_PEOPLE:]
@@ -298,7 +300,7 @@ def _parts_table(
 
 
 def _bars(amounts: Sequence[Decimal]) -> list[Decimal]:
-    """The amounts as shares of the largest, for drawing alone; nothing for those below zero."""
+    """The amounts as shares of the largest, only for drawing; 0 for amounts below zero."""
     most = max(amounts, default=ZERO)
     if most <= 0:
         return [ZERO] * len(amounts)
@@ -351,7 +353,7 @@ def _budget_table(costs: PageCosts, budgets: Budgets) -> Table:
 
 
 def _notes(costs: PageCosts, *, with_users: bool) -> Iterator[str]:
-    """What a reader has to know of the section's numbers."""
+    """What a reader has to know about the section's numbers."""
     missing = [day.day for day in costs.days if day.sums is None]
     if missing:
         yield f"No costs in the store, and shown as gaps: {days_text(missing)}."
@@ -367,7 +369,7 @@ def _notes(costs: PageCosts, *, with_users: bool) -> Iterator[str]:
 
 
 def _remarks(days: Sequence[CostDayFigures]) -> Iterator[str]:
-    """What makes the amounts of days other than what was spent on them."""
+    """Reasons why the amounts of days may differ from what was spent on them."""
     for title, found in (
         ("Not what the source's own figures say", [d.day for d in days if d.doubt]),
         ("Not settled, and may still change", [d.day for d in days if not d.settled]),

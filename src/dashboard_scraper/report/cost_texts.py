@@ -34,7 +34,7 @@ def cause_text(cause: Cause | None, whole: Decimal, unit: str, show: Show) -> st
 
 
 def exact_show(metric: CostMetric) -> Show:
-    """Every digit of each amount."""
+    """Shows every digit of each amount."""
     return lambda amount, sign: amount_text(amount, places_for(metric, [amount]), sign=sign)
 
 
@@ -62,11 +62,11 @@ def places_for(metric: CostMetric, amounts: Iterable[Decimal]) -> int:
 
 
 def exact_text(amount: Decimal) -> str:
-    """For programs: every digit, and no zeros at the end."""
+    """An amount for programs: every digit, and no zeros at the end."""
     return f"{rounded(amount, places_of(amount)):f}"
 
 
 def amount_text(amount: Decimal, places: int, *, sign: bool = False) -> str:
-    """Exact, with at least so many digits after the point: `1,234.50`, `+1,234.50`."""
+    """The exact amount, with at least so many digits after the point: `1,234.50`, `+1,234.50`."""
     padded = rounded(amount, max(places, places_of(amount)))
     return f"{padded:+,f}" if sign and padded else f"{padded:,f}"

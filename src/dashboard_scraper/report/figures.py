@@ -1,7 +1,7 @@
 """From user-days to the numbers of the report, without wording or layout.
 
-An unknown figure is None, and so is every sum that it is part of. A missing day has no figures at
-all and is left out of sums: check `Period.missing` before you compare or display one.
+An unknown figure is None, and so is every sum that includes it. A missing day has no figures at all
+and is left out of sums: check `Period.missing` before you compare or display a sum.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
 (SESSIONS,) = (metric for metric in COUNTS if metric.unit is Unit.SESSIONS)
 USE = (MESSAGES, *reversed(MESSAGE_KINDS), SESSIONS)
-"""How much an assistant is used: the first of these that the source knows."""
+"""The metric for how much an assistant is used: the first of these that the source knows."""
 
 # The lower bounds of the bars by messages: on a logarithmic scale, since most people send few and
 # a handful send thousands.
@@ -45,25 +45,25 @@ _MOST_BARS = 31
 
 
 class Measures(msgspec.Struct, frozen=True):
-    """The metrics that a source knows, of which its part of the page is made."""
+    """The metrics that a source knows, which its part of the page is made from."""
 
     metrics: Collection[Metric]
 
     def parts(self, metric: Metric) -> tuple[Metric, ...]:
-        """What the page adds a metric up from: messages from their kinds, where the source knows
-        them all; anything else is a figure of its own.
+        """The metrics that the page adds up for this one: for messages their kinds, if the source
+        knows all of them; for any other metric just itself.
         """
         if metric is MESSAGES and all(kind in self.metrics for kind in MESSAGE_KINDS):
             return MESSAGE_KINDS
         return (metric,)
 
     def knows(self, metric: Metric) -> bool:
-        """Whether the source can know the metric, itself or added up from its kinds."""
+        """Whether the source can know the metric, directly or as a sum of its kinds."""
         return all(part in self.metrics for part in self.parts(metric))
 
     @property
     def has_rate(self) -> bool:
-        """Whether the source can know what part of the completions that are shown is accepted."""
+        """Whether the source can know what share of the completions shown is accepted."""
         return self.knows(SHOWN) and self.knows(ACCEPTED)
 
     def first(self, *metrics: Metric) -> Metric | None:
@@ -72,7 +72,7 @@ class Measures(msgspec.Struct, frozen=True):
 
 
 class State(Enum):
-    """What the store has of a day."""
+    """What the store has for a day."""
 
     COMPLETE = "complete"
     EMPTY = "empty"  # fetched, and nobody was active
@@ -110,7 +110,8 @@ class Day(msgspec.Struct, frozen=True):
 class Person(msgspec.Struct, frozen=True):
     """Somebody who was active in a period, with the sums over its days.
 
-    Of the period before, these have the kinds of messages alone; others are None, as if unknown.
+    For the period before, only the sums of the kinds of messages are set; others are None, as if
+    unknown.
     """
 
     name: str
@@ -127,7 +128,7 @@ class Person(msgspec.Struct, frozen=True):
 class Period(msgspec.Struct, frozen=True):
     """The days of a window, and the people who were active on any of them, by name.
 
-    `used` are the metrics of which somebody is known to have some, on any day.
+    `used` are the metrics that are known to be above 0 for anybody on any day.
     """
 
     window: Window
@@ -142,7 +143,9 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def missing(self) -> int:
-        """How many days are not in the store: if any, sums and counts of people may be too low."""
+        """How many days are not in the store. If there are any, sums and numbers of people may be
+        too low.
+        """
         return len(self.days) - len(self.stored)
 
     def sum_of(self, metrics: Collection[Metric]) -> int | None:
@@ -150,7 +153,7 @@ class Period(msgspec.Struct, frozen=True):
         return added([day.sum_of(metrics) for day in self.stored]) if self.stored else None
 
     def reports(self, metric: Metric) -> bool:
-        """Whether the source reports the metric: of any day, of any person, or of both.
+        """Whether the source reports the metric for any day or any person.
 
         True if nobody was active, since then nothing shows that it does not.
         """
@@ -158,12 +161,12 @@ class Period(msgspec.Struct, frozen=True):
             return True
         everybody = (person.sums[metric] for person in self.people)
         of_days = (day.sum_of((metric,)) for day in self.days if day.state is State.COMPLETE)
-        counts = itertools.chain(of_days, everybody)  # of many people, most often a day is enough
+        counts = itertools.chain(of_days, everybody)  # days first: they are usually enough
         return not self.people or any(count is not None for count in counts)
 
 
 class Movement(msgspec.Struct, frozen=True):
-    """Names of people active only in this period, in both, and only in the one before."""
+    """Names of people active only in this period, in both periods, and only in the one before."""
 
     new: list[str]
     stayed: list[str]
@@ -183,7 +186,9 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A bar of a distribution: how many people have from `start` to `end`; None is no limit."""
+    """A bar of a distribution: how many people have a number from `start` to `end`; None is no
+    limit.
+    """
 
     start: int
     end: int | None
@@ -195,7 +200,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Weekday(msgspec.Struct, frozen=True):
-    """The mean of active people over the stored `days` of one weekday; None without any."""
+    """The mean number of active people over the stored `days` of one weekday; None without any."""
 
     weekday: int
     mean: float | None
@@ -203,7 +208,9 @@ class Weekday(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A person's sums in one editor and language, over the days that have such figures."""
+    """A person's sums in one editor and language, over the days that have figures by editor and
+    language.
+    """
 
     user: str
     editor: str
@@ -215,11 +222,12 @@ class Part(msgspec.Struct, frozen=True):
 class ReportFigures(msgspec.Struct, frozen=True):
     """Everything on the page.
 
-    `known` counts people with a row up to the window's end; `idle` are those without activity in
-    the window, None if days of it are missing. `fetched` is the freshness: when the last of the
-    window's days was fetched. `editor_days` counts days whose editors and languages add up to the
-    users' figures. `teams` is None if there is none to show, `costs` if the store has none.
-    `hidden_teams` are among those in no team, since they have few people; see `people.groups`.
+    `known` counts people with a row up to the window's end; `idle` are known people without
+    activity in the window, None if days of it are missing. `fetched` is the freshness: the newest
+    day on which any of the window's days was fetched. `editor_days` counts days whose editors and
+    languages add up to the users' figures. `teams` is None if there are none to show, `costs` if
+    the store has none. `hidden_teams` counts teams with too few people, who are among the people
+    without a team; see `people.groups`.
     """
 
     source: str
@@ -244,7 +252,7 @@ def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:
     return None if None in counts else sum(counts)
 
 
-_picker_of = functools.cache(picker)  # the page asks for the same few sums of every person
+_picker_of = functools.cache(picker)  # the page needs the same few sums for every person
 
 
 def change_of(now: float | None, before: float | None) -> float | None:
@@ -253,7 +261,7 @@ def change_of(now: float | None, before: float | None) -> float | None:
 
 
 def movement_of(now: Period, before: Period) -> Movement | None:
-    """Who came and who left; None if days are missing, since anybody may have been active then."""
+    """Who came and who left; None if days are missing, on which anybody may have been active."""
     if now.missing or before.missing:
         return None
     here, there = ({person.name for person in period.people} for period in (now, before))
@@ -280,7 +288,9 @@ def weekdays_of(period: Period) -> list[Weekday]:
 
 
 def by_active_days(period: Period) -> list[Bar]:
-    """People by the number of days on which they were active; several per bar in long periods."""
+    """People by the number of days on which they were active; in long periods, a bar has several
+    days.
+    """
     length = len(period.days)
     step = -(-length // _MOST_BARS)
     people = [0] * (-(-length // step))
@@ -296,7 +306,7 @@ def by_active_days(period: Period) -> list[Bar]:
 def by_messages(period: Period, parts: Collection[Metric]) -> tuple[list[Bar], int]:
     """People by how many messages they sent, and the number of people for whom that is unknown.
 
-    `parts` are what messages are added up from; so for the two functions after it.
+    `parts` are the metrics that are added up to messages, also in the next two functions.
     """
     people = [0] * len(STEPS)
     counts = [person.sum_of(parts) for person in period.people]
@@ -318,7 +328,7 @@ def _span(low: int, high: int) -> str:
 
 
 def top_share(period: Period, parts: Collection[Metric]) -> float | None:
-    """The percentage of all messages that the most active tenth of the people sent."""
+    """The percentage of all messages that was sent by the most active tenth of the people."""
     counts = _all_known(period, parts)
     if counts is None or not sum(counts):
         return None
@@ -340,7 +350,7 @@ def _all_known(period: Period, parts: Collection[Metric]) -> list[int] | None:
 
 
 def places_of(parts: Iterable[Part], name_of: Callable[[Part], str]) -> list[Group]:
-    """Editors or languages, those with most lines first."""
+    """Editors or languages, those with the most lines first."""
     found: dict[str, list[Part]] = {}
     for part in parts:
         found.setdefault(name_of(part), []).append(part)
@@ -361,7 +371,7 @@ def teams_of(
 ) -> list[Group]:
     """The teams by name; `members` are names by team, "" for people without one, who come last.
 
-    `messages` are what messages are added up from.
+    `messages` are the metrics that are added up to messages.
     """
     people = {person.name: person for person in period.people}
     groups = []

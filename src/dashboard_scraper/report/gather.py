@@ -41,8 +41,8 @@ _MOST_BEHIND = timedelta(weeks=1)
 
 
 def newest_common_window(stored: Sequence[Collection[date]], today: date) -> Window | None:
-    """The 28 days up to the newest completed day that every source has, or from the first day of
-    any if that is later; None without a completed day. Each source has its stored days in the list.
+    """The 28 days up to the newest completed day that every source has, but none before the
+    earliest stored day; None without a completed day. `stored` has the stored days of each source.
 
     A source that is more than a week behind the newest has stopped: it does not hold the others
     back, and its days are missing.
@@ -56,8 +56,8 @@ def newest_common_window(stored: Sequence[Collection[date]], today: date) -> Win
 
 
 class _Gathering:
-    """Computes periods of the page from one snapshot, without loading a row of users but those of
-    `unknown_of_merged`.
+    """Computes periods of the page from one snapshot, without loading rows of users, except those
+    for `unknown_of_merged`.
 
     The days of `left_out` count as missing.
     """
@@ -87,7 +87,7 @@ class _Gathering:
             self._distinct.add(day, self._people.active(day))
 
     def begin_sums(self, store: Store, window: Window, metrics: Collection[Metric]) -> SumsLater:
-        """Begin to add up the sums that `period` needs, beside what the reader is asked for."""
+        """Begin to add up the sums that `period` needs, in parallel to the reader's other work."""
         days = [row for day, row in self.ledger.items() if day in window]
         include = self._audience.service_accounts
         return sums_beside(
@@ -101,7 +101,7 @@ class _Gathering:
         metrics: Collection[Metric],
         sums_later: SumsLater = nothing_beside,
     ) -> Period:
-        """The days and the people of a window; these with their sums of the `metrics` alone."""
+        """The days and the people of a window; people have only sums of the `metrics`."""
         stored = [day for day in window.days() if day in self.ledger]
         sums = self._sums_of_days(stored)
         days = [
@@ -139,14 +139,14 @@ class _Gathering:
         """The ledger's sums, unless service accounts are left out of a day."""
         parted = [day for day in days if self._people.leaves_out(day)]
         sums = {day: self.ledger[day].sums for day in days if self.ledger[day].users}
-        sums |= dict.fromkeys(parted, sum_of([]))  # of a day with service accounts alone
+        sums |= dict.fromkeys(parted, sum_of([]))  # for a day with service accounts only
         sums |= self._reader.people_sums(self._source, parted) if parted else {}
         return {day: sums.get(day, sum_of([])) for day in days}
 
     def _persons(
         self, users: Iterable[UserSums], days: list[date], metrics: Collection[Metric]
     ) -> Iterator[Person]:
-        """Everybody who was active on one of the days, by name; `users` has the sums by address."""
+        """Everybody who was active on any of the days, by name; `users` has the sums by address."""
         sums = Sums()
         for user in users:
             sums.add(self.naming.name(user.user), user.sums)
@@ -157,7 +157,7 @@ class _Gathering:
             sums.add(name, counts)
         active = {day: self._people.active(day) for day in days}
         active_days = counts_of_bits(active.values())
-        # Somebody with a service account of their own is a person, whichever was active last.
+        # Somebody who also has a service account is a person, whichever of the two was active last.
         persons = union(bits & ~self._people.services(day) for day, bits in active.items())
         last: dict[int, date] = {}
         for day, new in new_on(reversed(active.items())):
@@ -176,7 +176,7 @@ class _Gathering:
         )
 
     def known_names(self, end: date) -> tuple[set[str], set[str]]:
-        """The names of everybody with a row up to the day, and those of service accounts alone."""
+        """The names of everybody with a row up to the day, and those of service accounts only."""
         people = ShownPeople(self._reader, self._source, Window(date.min, end), self._audience)
         known = persons = 0
         for day in people.days():
@@ -190,7 +190,7 @@ class _Gathering:
 
 def reach_of(window: Window) -> Window:
     """All days that the page of a window reads: the window, the period of the same length before
-    it, and the 27 days before that, which monthly counts look back on.
+    it, and the 27 days before that, which monthly counts need.
     """
     return Window(period_before(window).start - timedelta(days=DAYS - 1), window.end)
 
@@ -206,16 +206,16 @@ def figures_of(
 ) -> ReportFigures:
     """The figures for the page of a window, from the store; days of `left_out` count as missing.
 
-    With the `store` of the reader, the period before is added up while the window is.
+    With the reader's `store`, the two periods may be added up in parallel.
     """
     gathering = _Gathering(reader, source, window, audience, left_out)
     measures = Measures(info_of(source).metrics)
     messages = measures.parts(MESSAGES)
     earlier = period_before(window)
     later = gathering.begin_sums(store, earlier, messages) if store else nothing_beside
-    # The window first: its sums are those that another output has just asked for.
+    # The window first: another output has just asked for its sums.
     now = gathering.period(window, options, measures.metrics)
-    # Of the people before, the page has who they were, and how many messages each sent.
+    # About the people of the period before, the page only needs their names and their messages.
     before = gathering.period(earlier, options, messages, later)
     known, services = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
@@ -230,7 +230,7 @@ def figures_of(
         before=before,
         known=len(known),
         idle=idle_of(now, known),
-        # The day without the time: fetching the same figures again gives the same page.
+        # The day without the time, so that fetching the same figures again gives the same page.
         fetched=utc_day(max(row.fetched_at for row in rows)) if rows else None,
         editor_days=len(whole),
         editors=places_of(parts, lambda part: part.editor),
@@ -245,8 +245,8 @@ def figures_of(
 def teams_in(
     reader: Reader, source: str, window: Window, audience: Audience, options: ReportOptions
 ) -> list[Group]:
-    """The teams that may be shown, with those of them who were active in the window; none where a
-    day of it is missing, since more may have been active.
+    """The teams that may be shown, with their members who were active in the window; empty if a day
+    of it is missing, since more people may have been active.
     """
     gathering = _Gathering(reader, source, window, audience, ())
     measures = Measures(info_of(source).metrics)
@@ -273,10 +273,10 @@ def _teams(
     messages: Collection[Metric],
     minimum: int,
 ) -> tuple[list[Group] | None, int]:
-    """The teams that may be shown, and how many are not; None where there is none.
+    """The teams that may be shown (None if there are none), and how many may not.
 
-    Service accounts without a team are among those who are in none, but are not counted as people:
-    they would hide how few people are.
+    Service accounts without a team are shown among the people without a team, but not counted as
+    people: they would hide how few these are.
     """
     if not audience.has_teams:
         return None, 0

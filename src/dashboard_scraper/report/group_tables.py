@@ -28,7 +28,7 @@ class _Column(NamedTuple):
 
 
 def places_section(figures: ReportFigures) -> Section:
-    """Who used which editors, and which languages, where the store knows it."""
+    """Who used which editors and which languages, if the store knows it."""
     title = "Editors and languages"
     stored = len(figures.now.stored)
     if not figures.editor_days:
@@ -55,7 +55,7 @@ def _group_table(figures: ReportFigures, head: str, groups: Sequence[Group]) -> 
 
 
 def teams_section(figures: ReportFigures, groups: Sequence[Group]) -> Section:
-    """Use by the teams of IDENTITY_FILE, and that of those whom it has in no team."""
+    """Use by the teams of IDENTITY_FILE, and by people without a team there."""
     columns = [
         *_used_columns(figures),
         _Column(ACTIVE, lambda group: f"{number(group.active)} of {number(group.people)}"),
@@ -73,7 +73,7 @@ def teams_section(figures: ReportFigures, groups: Sequence[Group]) -> Section:
 
 
 def _used_columns(figures: ReportFigures) -> list[_Column]:
-    """What groups of people are compared by: those of the two that the source knows."""
+    """The columns that compare groups of people: those of the two that the source knows."""
     columns = {
         LINES: lambda group: number(group.lines),
         MESSAGES: lambda group: number(group.messages),
@@ -88,7 +88,7 @@ def _used_columns(figures: ReportFigures) -> list[_Column]:
 def _table_of(
     head: str, columns: Sequence[_Column], groups: Sequence[Group], nameless: str
 ) -> Table:
-    """A row for each group; the first column is drawn, where it is lines."""
+    """A row for each group; if the first column has lines of code, it is also drawn as bars."""
     rows = [[group.name or nameless, *(cell(group) for _, cell in columns)] for group in groups]
     bars = _share_bars(groups) if columns[0].term.key == LINES.name else ()
     return Table([head, *(term for term, _ in columns)], rows, bars)

@@ -1,4 +1,4 @@
-"""The report's options, in a module of their own since the others take longer to import."""
+"""The report's options, in a separate module since the others take longer to import."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from dashboard_scraper.people.roster import Roster
 
 REPORT = "report.html"
-"""The name of the file and of its template."""
+"""The name of the report's file and of its template."""
 
 MOST_DAYS = 3 * 366
-"""The longest period of a page: each day takes about 1 KB, and a place in every chart."""
+"""The longest period of a page, in days: each day takes about 1 KB, and space in every chart."""
 
 
 class ReportOptions(msgspec.Struct, frozen=True):
     """Whether the page has a table of users, the tolerance beyond which users and the source's
-    totals count as different, how many days after its end a day's counts and its costs are
-    settled, what a seat of each source costs a month, the size below which a team is not shown
-    apart, and who should be using what.
+    totals count as different, how many days after its end a day's counts and its costs are settled,
+    what a seat of each source costs per month, the size below which a team is not shown separately,
+    and who should be using what.
     """
 
     users: bool = True

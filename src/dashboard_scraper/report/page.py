@@ -77,8 +77,9 @@ from dashboard_scraper.report.texts import (
 
 _EDITS = tuple(metric for metric in COUNTS if metric.unit is Unit.EDITS)
 _TILES = (USE, (LINES,), (ACCEPTED, *_EDITS))
-"""For each of the numbers at the top after that of people, the metrics of which it is the first
-that the source knows."""
+"""The metrics for each number at the top, after the number of people: the first that the source
+knows is shown.
+"""
 _WORK_UNITS = (Unit.TOOL_CALLS, Unit.SESSIONS, Unit.COMMITS, Unit.PULL_REQUESTS)
 _WORK = tuple(metric for metric in COUNTS if metric.unit in _WORK_UNITS)
 _CODE = (
@@ -90,7 +91,7 @@ _CODE = (
         and not (metric.detailed or metric.whole or metric.part_of)
     ),
 )
-"""What the sections on work and on code have numbers of, where the source knows it."""
+"""The metrics with numbers in the sections on work and on code, if the source knows them."""
 
 
 def sections_of(figures: ReportFigures, *, with_users: bool) -> list[Section]:
@@ -107,7 +108,7 @@ def sections_of(figures: ReportFigures, *, with_users: bool) -> list[Section]:
 
 
 def tiles_of(figures: ReportFigures) -> list[Number]:
-    """The numbers at the top: people, and one each of what they did, of code, and of acceptance."""
+    """The numbers at the top: people, and one number each for use, code and acceptance."""
     now, measures = figures.now, figures.measures
     found = [_active(figures)]
     for choice in _TILES:
@@ -157,7 +158,7 @@ def _people(figures: ReportFigures) -> Section:
         Row(ACTIVE_MONTH, lambda day: day.month, f"{DAYS} days", MONTH, wide=True),
     )
     last_day = weekday_text(last.day)
-    # Over 28 days, the monthly active people are those of the first tile: do not repeat them.
+    # Over 28 days, the monthly active people are the number in the first tile: do not repeat it.
     numbered = rows[:2] if len(figures.now.days) == DAYS else rows
     details = (f"on {last_day}", f"{WEEK} days to {last_day}", f"{DAYS} days to {last_day}")
     numbers = [
@@ -213,8 +214,8 @@ def _stack(figures: ReportFigures, name: str, title: str, metric: Metric) -> Fig
     """Stacked bars of each kind of the metric that the source reports, or of the metric itself if
     there is none; the legend has their sums.
 
-    The metric is added up from its kinds, or it is the source's own total, of which what no kind
-    has is a bar of its own.
+    The metric is the sum of its kinds, or it is the source's own total: then the rest that belongs
+    to no kind has its own bar.
     """
     now, before = figures.now, figures.before
     kinds, whole = parts_of(metric), figures.measures.parts(metric)
@@ -251,7 +252,7 @@ def _stack(figures: ReportFigures, name: str, title: str, metric: Metric) -> Fig
 
 
 def _rest(whole: Metric, kinds: Sequence[Metric]) -> Pick:
-    """What a day's whole has beyond these kinds; unknown where the kinds have more."""
+    """What is left of a day's whole after these kinds; unknown if the kinds add up to more."""
 
     def pick(day: Day) -> float | None:
         total, known = day.sum_of((whole,)), day.sum_of(kinds)
@@ -261,7 +262,7 @@ def _rest(whole: Metric, kinds: Sequence[Metric]) -> Pick:
 
 
 def _added(pick: Pick, period: Period) -> float | None:
-    """The sum of a value over the stored days; unknown where it is unknown on one of them."""
+    """The sum of a value over the stored days; unknown if it is unknown on one of them."""
     values = [pick(day) for day in period.stored]
     return None if not values or None in values else sum(v for v in values if v is not None)
 
@@ -326,7 +327,7 @@ def _rate_figure(figures: ReportFigures) -> Figure:
 
 
 def _more_accepted(period: Period) -> list[str]:
-    """A note on days of which the rate is over 100 %, or none although some were accepted."""
+    """A note on days on which more completions were accepted than shown."""
     beyond = []
     for day in period.stored:
         shown, accepted = (day.sum_of((metric,)) for metric in (SHOWN, ACCEPTED))

@@ -14,7 +14,7 @@ from dashboard_scraper.report.users import UserTable
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """An amount as it is shown, rounded, and `exact` in every digit for the attributes."""
+    """An amount, rounded as it is shown, and `exact` with every digit for the HTML attributes."""
 
     text: str
     exact: str
@@ -34,9 +34,9 @@ class Number(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Rows of text, of which the first cell is the row's name; a header that is a Term gets a
-    footnote. `bars` are drawn in the second column, one per row, as shares of its width (0 to 1).
-    `lead` is said first; a `full` table is as wide as the page.
+    """Rows of text, whose first cell is the row's name; a header that is a Term gets a footnote.
+    `bars` are drawn in the second column, one per row, as shares of its width (0 to 1). The text
+    `lead` comes first; a `full` table is as wide as the page.
     """
 
     headers: Sequence[str | Term]
@@ -91,7 +91,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """How complete one source is, in a line: its strip of days and sentences about it."""
+    """How complete one source is, on one line: its strip of days and sentences about it."""
 
     label: str
     style: str
@@ -122,7 +122,7 @@ def terms_of(numbers: Iterable[Number]) -> list[Term]:
 class SourcePart(msgspec.Struct, frozen=True):
     """Everything on the page about one source.
 
-    `prefix` makes its ids unique where the page has several sources; `level` is that of its
+    `prefix` makes its ids unique if the page has several sources; `level` is the level of its
     headings. `strip` has a style, a mark and a description of each day.
     """
 
@@ -141,7 +141,9 @@ class SourcePart(msgspec.Struct, frozen=True):
     users: UserTable | None
 
     def terms(self) -> Iterator[Term]:
-        """The terms that link to their definitions, and those of the columns of the users."""
+        """The terms that link to their definitions, including those of the columns of the users'
+        table.
+        """
         yield from terms_of(self.tiles)
         for section in self.sections:
             yield from section.terms()

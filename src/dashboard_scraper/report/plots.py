@@ -59,7 +59,7 @@ MARKS = {
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A value of each day: its term, how to get it from the day, a short label, and its style."""
+    """A value of each day: its term, how to get it from a day, a short label, and its style."""
 
     term: Term
     pick: Pick
@@ -75,8 +75,8 @@ class Row(msgspec.Struct, frozen=True):
 class DayPlot(msgspec.Struct, frozen=True):
     """A chart over the days: the rows as stacked bars, or as `lines`.
 
-    `details` are in the table and the tooltips only. A day that `is_blank` has nothing to show,
-    such as a rate without completions: its value is none, and neither unknown nor a gap.
+    `details` are only in the table and the tooltips. A day that `is_blank` has nothing to show,
+    such as a rate without completions: it has no value, but is neither unknown nor a gap.
     """
 
     name: str
@@ -91,7 +91,9 @@ class DayPlot(msgspec.Struct, frozen=True):
     full: bool = False
 
     def is_gap(self, day: Day) -> bool:
-        """Whether the day cannot be drawn: a stack of bars needs all its values, lines any."""
+        """Whether the day cannot be drawn: a stack of bars needs all values, lines need at least
+        one.
+        """
         if day.state is State.MISSING:
             return True
         unknown = [row.pick(day) is None for row in self.rows]
@@ -151,7 +153,7 @@ def _remark(day: Day) -> str:
 
 
 def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
-    """The period before, day by day: a line for each line, or one for the whole stack of bars."""
+    """The period before, day by day: a line for each line, or a single one for a stack of bars."""
 
     def total(day: Day) -> float | None:
         values = [row.pick(day) for row in plot.rows]
@@ -206,7 +208,7 @@ def people_figure(
 
 
 def _label(bar: Bar) -> str:
-    """The bar's label, with short numbers if it is wide; table and tooltips have the exact ones."""
+    """The bar's label, with short numbers if it is wide; table and tooltips have exact numbers."""
     if bar.end is None or len(bar.label) <= len("300\u2013999"):
         return bar.label
     return f"{short(bar.start)}\u2013{short(bar.end + 1)}"
@@ -244,7 +246,9 @@ def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
 
 
 def whole_notes(period: Period) -> list[str]:
-    """Notes for a chart without a time axis: on days left out, and special days that it counts."""
+    """Notes for a chart without a time axis: on days left out, and on special days that it
+    includes.
+    """
     notes = []
     if period.missing:
         notes.append(f"{MISSING} {many(period.missing, 'missing day')} left out")
@@ -256,7 +260,7 @@ def whole_notes(period: Period) -> list[str]:
 
 
 def doubt_notes(period: Period) -> list[str]:
-    """Notes on the days in doubt that a figure counts, one for each kind of doubt."""
+    """Notes on the days in doubt that a figure includes, one for each kind of doubt."""
     doubtful = {kind: sum(bool(day.doubts_of(kind)) for day in period.stored) for kind in DoubtKind}
     return [
         f"{kind.sign} With {many(days, 'day')} on which {kind.meaning}"

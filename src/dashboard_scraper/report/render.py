@@ -35,7 +35,7 @@ from dashboard_scraper.report.users import user_table
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Reader, Run, Store
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode  # in every digit
+_encode = msgspec.json.Encoder(decimal_format="number").encode  # with every digit
 _SEVERAL = "Usage of AI coding assistants"
 _MACROS = "macros.html"
 _STYLE = "report.css"
@@ -44,7 +44,9 @@ _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js"
 
 
 def load_assets() -> None:
-    """Do what every page needs: compile the templates, read and hash the style and the scripts."""
+    """Prepare what every page needs: compile the templates, read and hash the style and the
+    scripts.
+    """
     for name in (REPORT, _MACROS):
         _environment().get_template(name)
     for name in (_STYLE, *_SCRIPTS):
@@ -61,7 +63,7 @@ def page_of(
 ) -> bytes:
     """The page of a window of the store: of one source, or of several side by side.
 
-    With the `store` of the reader, it is read on two connections where that is faster.
+    With the reader's `store`, it is read on two connections if that is faster.
     """
     loaded = beside(load_assets)
     figures = [
@@ -81,8 +83,8 @@ def rendered(
     *,
     with_users: bool,
 ) -> bytes:
-    """The page of each source's figures of one window, and of several `together`; its footer has
-    the newest runs.
+    """The page of each source's figures of one window and, if there are several, of all `together`;
+    the footer has the newest `runs`.
     """
     labels = labels_of([figures.source for figures in several])
     head = _compared(together, labels) if together else None
@@ -134,7 +136,7 @@ def _compared(together: Together, labels: Labels) -> TogetherPart:
 def _part(
     figures: ReportFigures, labels: Labels, *, together: bool, with_users: bool
 ) -> SourcePart:
-    """A source's part, with a heading of its own where there are several."""
+    """A source's part, with its own heading if there are several sources."""
     return SourcePart(
         figures.source,
         labels[figures.source],
@@ -159,7 +161,7 @@ _TEMPLATES = PackageLoader("dashboard_scraper")
 def _environment() -> Environment:
     environment = Environment(
         loader=_TEMPLATES,
-        auto_reload=False,  # those of another version, installed meanwhile, are not this program's
+        auto_reload=False,  # templates of a version installed meanwhile are not ours
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -172,7 +174,7 @@ def _environment() -> Environment:
 
 @cache
 def _asset(name: str) -> Markup:
-    """A style sheet or script of the package, embedded without escaping."""
+    """A style sheet or script of the package, to be embedded without escaping."""
     text = _TEMPLATES.get_source(_environment(), name)[0]
     return Markup(text)  # noqa: S704
 

@@ -1,4 +1,4 @@
-"""Costs of periods, read from the store by day, payer and resource, as outputs name these."""
+"""Costs of periods, read from the store by day, payer and resource, with the names in outputs."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ UNATTRIBUTED = "(unattributed)"
 NO_TEAM, OTHER_TEAMS = "(no team)", "(all others)"
 
 EXPLAINED = (BILLED, ESTIMATED, CREDITS)
-"""The metrics whose differences can be explained, each by itself."""
+"""The metrics whose differences can be explained, each separately."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A difference of two periods and its parts, and what a reader has to know of them.
+    """A difference of two periods and its parts, and what a reader has to know about them.
 
-    `left_out` are days that are not compared: without costs, or without the day they would be
-    compared with. The other lists are of compared days.
+    `left_out` are days that are not compared, because they or their counterparts have no costs. The
+    other lists have compared days.
     """
 
     metric: CostMetric
@@ -65,20 +65,20 @@ class Comparison(msgspec.Struct, frozen=True):
 
     @property
     def unit(self) -> str:
-        """The currency, or what else is counted."""
+        """The currency, or another unit."""
         return unit_of(self.metric, self.currency)
 
 
 def unit_of(metric: CostMetric, currency: str) -> str:
-    """What amounts of the metric are in."""
+    """The unit of the metric's amounts."""
     return currency if metric.kind is CostKind.MONEY else metric.kind.value
 
 
 def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
-    """Billed amounts where anything was billed, else credits where any were consumed.
+    """Billed amounts if anything was billed, otherwise credits if any were consumed.
 
-    Without either: what the source knows of every day. A day without any row may have
-    zeros of everything, so a zero says nothing of a metric that is unknown on other days.
+    If neither: a metric that is known on every day. A day without any row may have zeros for all
+    metrics, so a zero does not show that the source has a metric which is unknown on other days.
     """
     listed = list(days)
     for metric in (BILLED, CREDITS):
@@ -91,7 +91,7 @@ def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
 
 
 def currencies_of(days: Iterable[CostLedgerDay]) -> list[str]:
-    """The currencies of the days' costs. A day without any has none: what it says is a guess."""
+    """The currencies of the days' costs. A day without costs has none: its currency is a guess."""
     return sorted(
         {day.currency for day in days if any(day.sums[metric] for metric in COST_METRICS)}
     )
@@ -110,8 +110,8 @@ class CostReading:
     """One metric's costs of several windows, with one name for each payer in all of them.
 
     `ledger` has the stored days of the windows, `known` those on which the metric is known. With
-    `naming`, people have the names that they have elsewhere in an output. Teams of fewer than
-    `min_group_size` people are not shown apart.
+    `naming`, people have the same names as elsewhere in an output. Teams of fewer than
+    `min_group_size` people are not shown separately.
     """
 
     def __init__(
@@ -134,14 +134,15 @@ class CostReading:
             for day, row in reader.cost_ledger(source, reach).items()
             if any(day in window for window in windows)
         }
-        # Where no day of the windows has costs, the source's newest say what they would be in.
+        # If no day of the windows has costs, the source's newest ones decide the metric and
+        # currency.
         self._usual = [*(self.ledger or reader.cost_ledger(source)).values()][-len(reach) :]
         self.metric = metric or usual_metric(self._usual)
         self.known = _known(self.ledger, self.metric)
         self._cells = self._read(naming)
 
     def _read(self, naming: Naming | None) -> dict[Cell, dict[date, Decimal]]:
-        """Everything that is known, by payer and resource; merged addresses are one payer."""
+        """All known amounts, by payer and resource; merged addresses are one payer."""
         raw: dict[tuple[str, Account, Resource], dict[date, list[Decimal]]] = {}
         newest: dict[str, date] = {}
         for day in self.known:
@@ -168,7 +169,7 @@ class CostReading:
         }
 
     def spending(self, window: Window, days: Sequence[date] | None = None) -> Spending:
-        """The costs of these days of the window; by default, of all that are known."""
+        """The costs of these days of the window; by default, of all known days."""
         shown = [day for day in self.known if day in window] if days is None else list(days)
         wanted = set(shown)
         cells = {
@@ -179,7 +180,7 @@ class CostReading:
 
     @property
     def currency(self) -> str:
-        """The currency of all days; UsageError where there are several."""
+        """The currency of all days; UsageError if there are several."""
         found = currencies_of(self._usual)
         if len(found) > 1 and self.ledger and self.metric.kind is CostKind.MONEY:
             raise UsageError(
@@ -188,8 +189,8 @@ class CostReading:
         return found[0] if found else next((row.currency for row in self._usual), "")
 
     def team_of(self) -> Callable[[Payer], str] | None:
-        """The teams of a payer, in one text so that each amount is in one team's line; None where
-        no teams are known.
+        """The teams of a payer, as one text so that each amount is in only one line; None if no
+        teams are known.
         """
         audience = self._audience
         if not audience.has_teams:
@@ -197,7 +198,7 @@ class CostReading:
         members: dict[str, set[str]] = {}
         for name, person in audience.identities.items():
             key = audience.people.key(name)
-            # A service account without a team would hide how few people have none.
+            # Service accounts without a team would hide how few people have none.
             if person.teams or "@" in key:
                 members.setdefault(_teams_text(person), set()).add(key)
         payers = {payer.name for payer, _ in self._cells if payer.account is Account.PERSON}
@@ -220,7 +221,7 @@ class CostReading:
 
 
 def _teams_text(person: Person) -> str:
-    """The same for all who are in the same teams, whatever the order of their rows."""
+    """The person's teams as text: the same for the same teams, whatever the order of the rows."""
     return ", ".join(sorted(person.teams))
 
 
@@ -229,7 +230,7 @@ def _spellings(newest: dict[str, date]) -> list[Spelling]:
 
 
 def payer_of(user: str, account: Account, audience: Audience, naming: Naming) -> Payer:
-    """The payer as outputs name them; service accounts that are not shown are one."""
+    """The payer as outputs name them; service accounts that are not shown are combined into one."""
     if account is Account.UNATTRIBUTED:
         return Payer(UNATTRIBUTED, account)
     if not audience.includes(service=account is Account.SERVICE_ACCOUNT):
@@ -240,10 +241,10 @@ def payer_of(user: str, account: Account, audience: Audience, naming: Naming) ->
 def compare(
     costs: CostReading, now: Window, before: Window, settle_days: int, *, incomplete: bool = False
 ) -> Comparison:
-    """The difference of two periods that the reading has.
+    """The difference of two periods that `costs` was read for.
 
-    Raises DaysMissing if days have no costs, since sums that lack days look like real ones; if it
-    may be `incomplete`, such a day is left out together with the day it would be compared with.
+    Raises DaysMissing if days have no costs, since sums without some days look like complete ones.
+    If the comparison may be `incomplete`, such a day and its counterpart are left out instead.
     """
     pairs = day_pairs(now, before)
     whole = [pair for pair in pairs if all(day in costs.known for day in _days_of([pair]))]
@@ -273,7 +274,7 @@ def _days_of(pairs: Iterable[DayPair]) -> list[date]:
 
 
 def _raise_missing(costs: CostReading, now: Window, before: Window, *, others: bool) -> None:
-    """Raise DaysMissing; `others` says whether there are days that could be compared alone."""
+    """Raise DaysMissing; `others` says whether there are other days that could be compared."""
     asked = [*before.days(), *now.days()]
     missing = [day for day in asked if day not in costs.ledger]
     unknown = [day for day in asked if day in costs.ledger and day not in costs.known]

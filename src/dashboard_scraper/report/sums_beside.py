@@ -1,4 +1,4 @@
-"""Sums that the database adds up on another connection, while it adds up others on the first."""
+"""Sums that the database computes on a second connection, while it computes others on the first."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dashboard_scraper.model.metrics import Metric
 from dashboard_scraper.store import LedgerDay, Reader, Store, UserSums
 
 _WORTH_ROWS = 10_000
-"""It takes SQLite as long to open a connection as to add up some thousand rows."""
+"""Opening a connection takes SQLite as long as adding up some thousand rows."""
 
 SumsLater = Callable[[], list[UserSums] | None]
-"""Waits for the sums; None where the reader has to be asked for them."""
+"""Waits for the sums; None if the reader has to be asked for them."""
 
 
 def nothing_beside() -> None:
-    """Nothing is added up on another connection."""
+    """The `SumsLater` if nothing is added up on a second connection."""
 
 
 def sums_beside(
@@ -31,8 +31,8 @@ def sums_beside(
 ) -> SumsLater:
     """Begin to add up what `reader.sums_by_user` would return for the days of its ledger.
 
-    Nothing where that is not worth a connection. The sums are None where the store no longer has
-    the days as the reader sees them.
+    Does nothing if that is not worth a connection. The sums are None if the store no longer has the
+    days as the reader sees them.
     """
     if sum(row.users for row in days) < _WORTH_ROWS:
         return nothing_beside

@@ -96,8 +96,8 @@ def rate(value: float | None) -> str:
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """A share in whole percent; empty if the whole is 0 or unknown. Rounding never shows something
-    as 0 % or less than everything as 100 %: `<1%`, `>99%`.
+    """A share in whole percent; empty if the whole is 0 or unknown. Rounding never shows a positive
+    share as 0 %, or less than the whole as 100 %, but as `<1%` and `>99%`.
     """
     if part is None or not whole:
         return ""
@@ -123,11 +123,11 @@ def _with_sign(text: str) -> str:
 
 
 OTHER_TEAMS = "all others"
-"""The name of those who are in no team that is shown."""
+"""The name for people who are in no team that is shown."""
 
 
 def hidden_teams_text(hidden: int, minimum: int) -> str:
-    """Why teams are among all others."""
+    """Why some teams are included in all others."""
     teams, are = many(hidden, "team"), "is" if hidden == 1 else "are"
     return (
         f"{teams} {are} among {OTHER_TEAMS}, so that nothing here is of fewer than"
@@ -148,7 +148,7 @@ def two_lines(title: str) -> tuple[str, str]:
 
 
 def against(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
-    """The change of a number against the period before; empty if either period misses a day."""
+    """The change of a number against the period before; empty if either period lacks a day."""
     if any(period.missing for period in periods) or now is None or before is None:
         return ""
     change = signed(change_of(now, before))
@@ -156,7 +156,7 @@ def against(now: float | None, before: float | None, periods: Iterable[Period]) 
 
 
 def points(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
-    """As `against` for a rate, whose change is in percentage points."""
+    """Like `against`, for a rate, whose change is in percentage points."""
     if any(period.missing for period in periods) or now is None or before is None:
         return ""
     change = "no change" if now == before else f"{_with_sign(f'{now - before:+.1f}')} points"
@@ -189,7 +189,7 @@ def difference_text(difference: Difference) -> str:
 
 
 def short(value: float) -> str:
-    """For narrow labels: `940`, `12k`, `1.5M`."""
+    """The number for narrow labels: `940`, `12k`, `1.5M`."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g}{unit}"
@@ -197,12 +197,12 @@ def short(value: float) -> str:
 
 
 def rate_cell(shown: int | None, accepted: int | None) -> str:
-    """The accept rate, blank without completions as in the CSV."""
+    """The accept rate; blank without completions, as in the CSV."""
     return "" if shown == 0 else rate(accept_rate(shown, accepted))
 
 
 def day_head(day: Day) -> str:
-    """The day and anything special about it: missing, in doubt, empty, not settled."""
+    """The day, and whether it is missing, in doubt, empty or not settled."""
     head = weekday_text(day.day)
     if day.state is State.MISSING:
         return f"{head}: missing"
@@ -220,5 +220,5 @@ def doubt_text(doubt: Doubt) -> str:
 
 
 def plain(markdown: str) -> str:
-    """A source's words about itself, which its page in the documentation has with code marked."""
+    """A source's text about itself without the Markdown for code, which its documentation needs."""
     return markdown.replace("`", "")

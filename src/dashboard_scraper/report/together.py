@@ -1,7 +1,7 @@
 """Several sources side by side: people, seats and money, without wording or layout.
 
-What a source lacks it lacks alone: a missing day makes its own figures unknown, and those of all
-sources together, but none of another source.
+A missing day of one source makes its own figures unknown, and those of all sources together, but
+not the figures of another source.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from dashboard_scraper.store.day_people import bits_in, counts_of_bits, union
 
 
 class PeopleOfDay(msgspec.Struct, frozen=True):
-    """The people who were active on a day, and on the days of the week up to it; None where a day
-    is missing.
-    """
+    """How many people were active on a day, and in the week up to it; None if a day is missing."""
 
     day: date
     active: int | None
@@ -36,10 +34,10 @@ class PeopleOfDay(msgspec.Struct, frozen=True):
 
 
 class SeatUse(msgspec.Struct, frozen=True):
-    """The seats that a source reported last, or else those of ROSTER_FILE, and how many belong to
-    nobody who was active in the window; None where days are missing.
+    """The seats that a source reported last or, if it reports none, those of ROSTER_FILE, and how
+    many of them belong to nobody who was active in the window; None if days are missing.
 
-    `fetched` is None for those of the roster.
+    `fetched` is None for seats of the roster.
     """
 
     seats: int
@@ -49,11 +47,11 @@ class SeatUse(msgspec.Struct, frozen=True):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One source beside the others: people alone, without service accounts.
+    """One source beside the others: people only, without service accounts.
 
-    `services` is how many of these were active. `unmatched` counts the active people who are known
-    by a login or an id alone, and so cannot be found in another source; `unmatched_seats` those
-    with a seat.
+    `services` is how many service accounts were active. `unmatched` counts the active people who
+    are known only by a login or an id, and so cannot be found in another source; `unmatched_seats`
+    counts such people with a seat.
     """
 
     figures: ReportFigures
@@ -78,8 +76,8 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class TeamUse(msgspec.Struct, frozen=True):
-    """How many people of a team were active in each source, of all who are in it; those in no team
-    that is shown are one with an empty name.
+    """How many people a team has, and how many of them were active in each source. People in no
+    team that is shown are one team with an empty name.
     """
 
     name: str
@@ -91,10 +89,10 @@ class TeamUse(msgspec.Struct, frozen=True):
 class Together(msgspec.Struct, frozen=True):
     """All sources of a page.
 
-    `people` are those active in any of them, `by_count` those active with one assistant, with two,
-    and so on; two sources of one product are one assistant. `without` are people with a seat who
-    were active in none; None where that is not known. `classes` has everybody in one class, by
-    source, and over all under an empty name.
+    `people` counts those active in any source, `by_count` those active with one assistant, with
+    two, and so on; two sources of one product are one assistant. `without` counts people with a
+    seat who were active in none; None if that is not known. `classes` has everybody in one class,
+    by source, and over all sources under an empty name.
     """
 
     sides: Sequence[Side]
@@ -109,13 +107,13 @@ class Together(msgspec.Struct, frozen=True):
 
     @property
     def incomplete(self) -> bool:
-        """Whether a source misses days of the window."""
+        """Whether a source lacks days of the window."""
         return any(side.missing for side in self.sides)
 
     @property
     def unmatched(self) -> bool:
-        """Whether somebody active is known by a login or an id alone: perhaps one more assistant of
-        somebody who is counted already.
+        """Whether any active person is known only by a login or an id: this may be somebody who is
+        already counted in another source.
         """
         return any(side.unmatched for side in self.sides)
 
@@ -131,7 +129,7 @@ def together_of(
     audience: Audience,
     options: ReportOptions,
 ) -> Together:
-    """The sources of these figures, which are of one window, side by side."""
+    """The sources of these figures, which must have the same window, side by side."""
     now, before = several[0].now.window, several[0].before.window
     sources = [figures.source for figures in several]
     reach = Window(before.start - timedelta(WEEK - 1), now.end)
@@ -156,7 +154,7 @@ def together_of(
 
 
 def _without(classes: Classes) -> int | None:
-    """The people with a seat in any source who were active in none."""
+    """How many people have a seat in any source but were active in none."""
     if classes.overall.seated is None:
         return None
     active = union(classes.across.used.values())
@@ -165,7 +163,9 @@ def _without(classes: Classes) -> int | None:
 
 
 def _holders(classes: Classes, source: str) -> list[int]:
-    """The owner of each seat; one that was assigned after the window could not be used in it."""
+    """The owner of each seat, without seats assigned after the window, which could not be used in
+    it.
+    """
     end = classes.across.window.end
     return [
         bit
@@ -182,7 +182,7 @@ def _unmatched_holders(classes: Classes, source: str) -> int:
 
 
 def _class_counts(classes: Classes) -> dict[PersonClass, Mapping[str, int]]:
-    """How many are in each class, by source, and over all under an empty name."""
+    """How many are in each class, by source, and over all sources under an empty name."""
     members = {**classes.of, "": classes.overall}
     counts = {source: each.counts() for source, each in members.items()}
     return {each: {source: found[each] for source, found in counts.items()} for each in PersonClass}
@@ -240,7 +240,7 @@ def _seat_use(classes: Classes, figures: ReportFigures, options: ReportOptions) 
 
 
 def _by_count(here: Mapping[str, int]) -> list[int]:
-    """The numbers of people who use one assistant, two, and so on."""
+    """How many people use one assistant, two, and so on."""
     by_product: dict[str, int] = {}
     for source, bitmap in here.items():
         product = info_of(source).product.name
@@ -252,14 +252,14 @@ def _by_count(here: Mapping[str, int]) -> list[int]:
 def _teams(
     across: PeopleAcross, audience: Audience, here: Mapping[str, int], least: int
 ) -> tuple[list[TeamUse], int]:
-    """The teams of IDENTITY_FILE by name, each with all of its people, and how many are not shown
-    by themselves.
+    """The teams of IDENTITY_FILE by name, each with all of its people, and how many teams are not
+    shown separately.
     """
     people = audience.of("").people
     members: dict[str, set[str]] = {}
     for name, person in audience.identities.items():
         key = people.key(name)
-        if "@" not in key:  # a service account: it would hide how few people are in a team
+        if "@" not in key:  # service accounts would hide how few people a team has
             continue
         for team in person.teams or ("",):
             members.setdefault(team, set()).add(key)

@@ -1,6 +1,7 @@
-"""The sections of the page that compare sources: only what may stand side by side is compared.
+"""The sections of the page that compare sources: only what is comparable is compared.
 
-People and seats may; see `model.meanings` for figures. What may not is in the sources' own parts.
+People and seats are comparable; see `model.meanings` for figures. The rest is in the sources' own
+parts.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ WEEKLY = Term(
 
 
 def labels_of(sources: Collection[str]) -> Labels:
-    """The labels: a source has its product's, unless another source is of the same one."""
+    """The labels of sources: the product's, unless another source has the same product."""
     products = [info_of(source).product for source in sources]
     return {
         source: product.label if products.count(product) == 1 else f"{product.label}, {source}"
@@ -81,7 +82,9 @@ def labels_of(sources: Collection[str]) -> Labels:
 
 
 def coverage_of(together: Together, labels: Labels) -> list[Coverage]:
-    """How complete each source is: its strip of days and what is missing; the rest is below."""
+    """How complete each source is: its strip of days, and what is missing. Details are further
+    below.
+    """
     return [
         Coverage(
             labels[side.source],
@@ -119,7 +122,7 @@ def tiles_together(together: Together) -> list[Number]:
 
 
 def _doubts(together: Together) -> Iterator[str]:
-    """Why the numbers of people may be others."""
+    """Why the numbers of people may be wrong."""
     if together.incomplete:
         yield "a source misses days"
     if together.unmatched:
@@ -127,7 +130,9 @@ def _doubts(together: Together) -> Iterator[str]:
 
 
 def _bound_of_people(together: Together) -> str:
-    """Missing days hide people; a login of somebody with an address counts a person twice."""
+    """Whether a number of people is a bound: missing days hide people, and an unmatched login may
+    count a person twice.
+    """
     if together.incomplete:
         return "about " if together.unmatched else "at least "
     return "at most " if together.unmatched else ""
@@ -155,7 +160,7 @@ def _idle_tile(together: Together) -> Number:
 
 
 def _cost_of(seats: Sequence[SeatUse]) -> str:
-    """What idle seats cost together; empty unless all have a price in one currency."""
+    """What idle seats cost together; empty unless all have a price in the same currency."""
     costs = [idle_cost(each) for each in seats if each.idle is not None]
     units = {each.price.currency for each in seats if each.price}
     if None in costs or len(units) != 1:
@@ -177,7 +182,7 @@ def _without_tile(together: Together) -> Number:
 
 
 def sections_together(together: Together, labels: Labels) -> list[Section]:
-    """The sections that compare, in order."""
+    """The sections that compare sources, in order."""
     found = [
         _who(together, labels),
         seats_section(together, labels) if together.has_seats else None,
@@ -216,7 +221,7 @@ def _days_figure(
     pick: Callable[[PeopleOfDay], int | None],
     notes: Sequence[str],
 ) -> Figure:
-    """A line for each source, which a missing day of that source breaks, and of no other."""
+    """A line for each source; only missing days of that source break it."""
     sides = together.sides
     values = {side.source: [pick(day) for day in side.days] for side in sides}
     days = [each.day for each in sides[0].days]
@@ -258,7 +263,7 @@ def _days_figure(
 def _remarks(sides: Sequence[Side], labels: Labels, at: int) -> dict[str, str]:
     """What is special about a day, and in which sources, by its mark, the most important first.
 
-    That nobody was active needs no mark: the line of the source is at 0.
+    A day on which nobody was active needs no mark: the source's line is at 0.
     """
     where: dict[str, list[str]] = {}
     for side in sides:
@@ -297,7 +302,7 @@ def _count_figure(together: Together) -> Figure:
 
 
 def _side_table(together: Together, labels: Labels) -> Table:
-    """The sources one below the other; a source with missing days says so in its row alone."""
+    """A row for each source; only the rows of sources with missing days say so."""
     rows: list[list[str | Amount]] = []
     most = max((side.people for side in together.sides), default=0)
     for side in together.sides:
@@ -322,7 +327,7 @@ def _side_table(together: Together, labels: Labels) -> Table:
 
 
 def _notes(together: Together, labels: Labels) -> Iterator[str]:
-    """What a reader has to know of who was counted."""
+    """What a reader has to know about who was counted."""
     for side in together.sides:
         label, info = labels[side.source], info_of(side.source)
         if side.missing:

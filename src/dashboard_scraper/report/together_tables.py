@@ -56,12 +56,12 @@ Labels = Mapping[str, str]
 
 
 def idle_cost(seats: SeatUse) -> Decimal | None:
-    """What the seats without activity cost a month; None where that is not known."""
+    """What the seats without activity cost per month; None if that is not known."""
     return None if seats.price is None or seats.idle is None else seats.idle * seats.price.amount
 
 
 def seats_section(together: Together, labels: Labels) -> Section:
-    """The seats of each source, how many are not used, and what these cost."""
+    """The seats of each source, how many are not used, and what unused seats cost."""
     rows: list[list[str | Amount]] = []
     notes = []
     for side in together.sides:
@@ -101,7 +101,7 @@ def seats_section(together: Together, labels: Labels) -> Section:
 
 
 def money_section(together: Together, labels: Labels) -> Section:
-    """A table for each kind of cost: what is billed and what is estimated never meet."""
+    """A table for each kind of cost: billed and estimated amounts are never in the same table."""
     tables = []
     for metric in (BILLED, ESTIMATED, CREDITS):
         rows = [
@@ -122,7 +122,7 @@ def money_section(together: Together, labels: Labels) -> Section:
 
 
 def _cost_row(side: Side, labels: Labels, metric: CostMetric) -> list[str | Amount] | None:
-    """A source's costs of the metric; None where it does not know the metric."""
+    """A source's costs of the metric; None if it does not know the metric."""
     costs = side.figures.costs
     if not isinstance(costs, PageCosts) or metric not in metrics_of(costs):
         return None
@@ -144,7 +144,7 @@ def _cost_row(side: Side, labels: Labels, metric: CostMetric) -> list[str | Amou
 
 
 def teams_section(together: Together, labels: Labels) -> Section:
-    """Adoption: how many of a team were active with each assistant."""
+    """Adoption: how many people of each team were active with each assistant."""
     teams = together.teams or ()
     rows: list[list[str | Amount]] = [
         [
@@ -180,7 +180,7 @@ def _missing_notes(sides: Sequence[Side], labels: Labels) -> list[str]:
 
 
 def classes_section(together: Together, labels: Labels) -> Section:
-    """Everybody in one class, so that nobody is missing unnoticed; classes without anybody, too."""
+    """Everybody in one class, so that nobody is missing unnoticed; also classes without anybody."""
     sources = [side.source for side in together.sides]
     rows: list[list[str | Amount]] = [
         [each.title, number(counts[""]), *(number(counts[source]) for source in sources)]
@@ -201,7 +201,7 @@ def classes_section(together: Together, labels: Labels) -> Section:
 
 
 def comparable_section(together: Together, labels: Labels) -> Section | None:
-    """The counts that sources of different assistants count alike; None without any."""
+    """The counts that sources of different assistants count in the same way; None without any."""
     sides = together.sides
     rows: list[list[str | Amount]] = []
     for metric in COUNTS:
@@ -226,7 +226,7 @@ def comparable_section(together: Together, labels: Labels) -> Section | None:
 
 
 def _alike(metric: Metric, sides: Sequence[Side]) -> list[Side]:
-    """The sources whose figures of the metric may stand beside that of another assistant."""
+    """The sources whose figures of the metric can be compared with another assistant's."""
     infos = {side.source: info_of(side.source) for side in sides}
     return [
         side

@@ -32,23 +32,23 @@ from dashboard_scraper.report.texts import (
 )
 
 _USED = (USE, (LINES,))
-"""For each of the columns before those of days, the metrics of which it is the first that the
-source knows.
+"""The metrics for each of the first columns, before those of days: the first that the source knows
+is shown.
 """
 _REST = (SHOWN, ACCEPTED, *(m for m in COUNTS if m.unit in (Unit.COMMITS, Unit.EDITS)))
-"""The metrics after them."""
+"""The metrics of the columns after those."""
 
 ROWS_AT_ONCE = 25
-"""How many rows the HTML has without its script, which adds the others."""
+"""How many rows the HTML has; its script adds the others."""
 
 _NAMES_LISTED = 200
-"""How many names are listed of people who came, left or were idle; the others are counted."""
+"""How many names of people who came, left or were idle are listed; the others are only counted."""
 
 UNKNOWN_CELL = "?"
 
 
 class NamedPeople(msgspec.Struct, frozen=True):
-    """The number of `people` of a term, and the first of their `names`."""
+    """The number of `people` that a term applies to, and the first of their `names`."""
 
     term: Term
     people: int
@@ -60,7 +60,9 @@ class NamedPeople(msgspec.Struct, frozen=True):
 
 
 class Column(NamedTuple):
-    """A column after the name: None is unknown, "" is blank, and a rate is a number of percent."""
+    """A column after the name. In its cells, None is unknown, "" is blank, and a rate is a
+    percentage.
+    """
 
     term: Term
     cell: Callable[[Person], Any]
@@ -82,12 +84,12 @@ class UserTable(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """Which rows there are without the script, as the script says it of a page."""
+        """Which rows are shown without the script, in the words that the script uses for pages."""
         return f"1\u2013{len(self.cells):,} of {len(self.rows):,}" if self.rows else ""
 
     @property
     def rate_column(self) -> int:
-        """The place of the column of rates among the cells of a row; 0 without one."""
+        """The position of the rate's column among the cells of a row; 0 without one."""
         return next((at for at, each in enumerate(self.terms, 1) if each is RATE_TERM), 0)
 
 
@@ -105,8 +107,8 @@ def user_table(figures: ReportFigures) -> UserTable:
 
 
 def user_columns(measures: Measures) -> list[Column]:
-    """The columns after the name, of what the source knows. Rows are sorted by the first, which is
-    visible on any screen.
+    """The columns after the name, for metrics that the source knows. Rows are sorted by the first
+    column, which is visible on any screen.
     """
     used = [_column(measures, metric) for choice in _USED if (metric := measures.first(*choice))]
     rest = [_column(measures, each) for each in _REST if measures.knows(each)]
@@ -131,7 +133,7 @@ def _rate_of(person: Person) -> Any:
 
 
 def user_rows(period: Period, columns: Sequence[Column]) -> list[list[Any]]:
-    """A row for each active person, those with most of the first column first.
+    """A row for each active person, the largest values of the first column first.
 
     The last item, after the columns, says whether it is a service account.
     """
@@ -145,7 +147,7 @@ def user_rows(period: Period, columns: Sequence[Column]) -> list[list[Any]]:
 
 def named_people(figures: ReportFigures) -> list[NamedPeople]:
     """Who came and who left since the period before, and who was idle; empty if days are missing,
-    on which they may have been active.
+    since people may have been active on them.
     """
     movement = movement_of(figures.now, figures.before)
     groups = [(NEW, movement.new), (LAPSED, movement.lapsed)] if movement else []
@@ -154,7 +156,7 @@ def named_people(figures: ReportFigures) -> list[NamedPeople]:
 
 
 def users_notes(period: Period, rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Notes on the table, such as on the blanks and question marks that it contains."""
+    """Notes on the table, such as on its blanks and question marks."""
     cells = {cell for row in rows for cell in row[1:] if cell in (None, "")}
     notes = ["People who were active in the period."]
     if None in cells:

@@ -46,8 +46,8 @@ class ReportView:
         return page_of(view.reader, self._sources, window, self._audience, self._options)
 
     def teams(self) -> dict[str, list[Group]]:
-        """By source, the teams that may be shown, and who was active in the newest 28 days; none
-        where one of these is missing.
+        """By source, the teams that may be shown, and who was active in the newest 28 days; empty
+        if one of these days is missing.
         """
         if not self._audience.has_teams:
             return {}
