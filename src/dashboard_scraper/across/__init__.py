@@ -1,1 +1,1 @@
-"""Several sources beside each other: who uses which, and who has a seat."""
+"""Several sources compared: who uses which, and who has a seat."""

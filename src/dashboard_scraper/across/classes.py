@@ -1,4 +1,6 @@
-"""Everybody in exactly one class, per source and over all: who uses what, and who is missing."""
+"""Everybody in exactly one class, per source and over all sources: who uses what, and who is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from dashboard_scraper.store.day_people import union
 
 
 class PersonClass(Enum):
-    """What is known of somebody in a window, as the first of these that holds."""
+    """What is known about somebody in a window: the first of these that holds."""
 
     UNATTRIBUTED = "unattributed"
     LEFT_ACTIVE = "left_active"
@@ -29,12 +31,12 @@ class PersonClass(Enum):
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The class in words."""
         return _TITLES[self]
 
     @property
     def meaning(self) -> str:
-        """The definition."""
+        """The definition of the class."""
         return _MEANINGS[self]
 
 
@@ -61,16 +63,16 @@ _MEANINGS = {
 
 
 class SeatsFrom(Enum):
-    """Who says who has a seat."""
+    """Where it is known from who has a seat."""
 
     SOURCE = "source"
     ROSTER = "roster"
 
 
 class Members(msgspec.Struct, frozen=True):
-    """Disjoint bitmaps, as `PeopleAcross` has them: each bit is in one class, and in one alone.
+    """Disjoint bitmaps, as `PeopleAcross` has them: each bit is in exactly one class.
 
-    `seated` are those who have a seat, whatever their class; None where nobody says who has.
+    `seated` are people with a seat, whatever their class; None if it is not known who has one.
     """
 
     of: Mapping[PersonClass, int]
@@ -84,7 +86,7 @@ class Members(msgspec.Struct, frozen=True):
         return union(self.of.values())
 
     def class_of(self, bit: int) -> PersonClass:
-        """The class of somebody who is in one."""
+        """The class of a person, who must be in one."""
         return next(each for each, members in self.of.items() if members >> bit & 1)
 
     def counts(self) -> dict[PersonClass, int]:
@@ -93,8 +95,8 @@ class Members(msgspec.Struct, frozen=True):
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What classes follow from, as bitmaps; `seen` was active on any stored day, or the source says
-    so beside the seat.
+    """What classes follow from, as bitmaps; `seen` are people who were active on any stored day, or
+    according to the source's seats.
     """
 
     everybody: int
@@ -123,11 +125,11 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 class Classes:
-    """Everybody in the store's window, beside a seat, or in the roster, each in one class.
+    """Everybody who is in the window, has a seat, or is in the roster, each in one class.
 
-    `of[source]` are the classes in one source: of everybody who has a row or a cost in the window
-    or a seat. `overall` are those over all sources: also of everybody in the roster, except those
-    who left before the window or started after it.
+    `of[source]` has the classes in one source, of everybody with a row or a cost in the window or
+    with a seat. `overall` has the classes over all sources, also of everybody in the roster, except
+    people who left before the window or started after it.
     """
 
     def __init__(self, reader: Reader, across: PeopleAcross, roster: Roster | None = None) -> None:
@@ -147,7 +149,7 @@ class Classes:
         across = self.across
         seats, from_seats = self._seats_of(reader, source, roster)
         self.seats[source] = seats
-        # Addresses of the roster are the company's: no names by which the source calls anybody.
+        # Addresses of the roster are the company's, not names that the source uses.
         beside = self._names_beside_seats(source) if from_seats is SeatsFrom.SOURCE else {}
         people, services = self._payers_of(source)
         present = _bits(across.present(source))
@@ -173,7 +175,7 @@ class Classes:
     def _seats_of(
         self, reader: Reader, source: str, roster: Roster | None
     ) -> tuple[dict[int, list[Seat]], SeatsFrom | None]:
-        """The seats by person: the source's own where it reports seats, else the roster's."""
+        """The seats by person: the source's own if it reports seats, otherwise the roster's."""
         seats: dict[int, list[Seat]] = {}
         if reader.seats_fetched_at(source) is not None:
             for each in reader.seats(source):
@@ -190,7 +192,7 @@ class Classes:
         return seats, SeatsFrom.ROSTER
 
     def unmatched(self, source: str) -> list[str]:
-        """The logins and ids with a row or a seat of which no address is known, by alphabet."""
+        """The logins and ids with a row or a seat but no known address, in alphabetical order."""
         beside = (name for names in self._names_beside_seats(source).values() for name in names)
         found = {name for name in beside if not self.across.is_matched(source, name)}
         return sorted(found.union(self.across.unmatched[source]))
@@ -207,7 +209,7 @@ class Classes:
         return (None if facts.seated is None else SeatsFrom.ROSTER), None
 
     def _payers_of(self, source: str) -> tuple[int, int]:
-        """Who has costs: people, and service accounts."""
+        """The people with costs, and the service accounts with costs, as bitmaps."""
         found = {Account.PERSON: 0, Account.SERVICE_ACCOUNT: 0}
         for name, account in self._payers[source]:
             if account in found and name:

@@ -1,4 +1,4 @@
-"""Who is in which source on which days: bitmaps of all sources, with one bit for each person."""
+"""Who is in which source on which days: bitmaps of all sources, with one bit per person."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from dashboard_scraper.store.day_people import (
 )
 
 Key = str
-"""What is the same for all names of a person, in every source (`People.key`)."""
+"""The same for all names of a person, in every source (`People.key`)."""
 
 
 class Presence(msgspec.Struct, frozen=True):
     """One person or service account in one source, within the window.
 
-    `names` are those that the source writes, by alphabet. The first and last day are those with a
-    row; `active` is the number of days with activity, `last_active` the newest.
+    `names` are those that the source uses, in alphabetical order. The first and last day are days
+    with a row; `active` is the number of days with activity, `last_active` the newest of these.
     """
 
     names: tuple[str, ...]
@@ -49,8 +49,8 @@ class PeopleAcross:
     """Bitmaps of the people on each stored day of a window, in several sources.
 
     Bit N stands for the same person in every bitmap, whatever the source; `keys[N]` is that
-    person's key. Service accounts have bits too, in bitmaps of their own: they are not people, and
-    one is never the same as a person or as a service account's namesake with a login.
+    person's key. Service accounts have bits too, in separate bitmaps: they are not people, and a
+    service account is never the same as a person, even one whose login is its name.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class PeopleAcross:
         )
 
     def bit_of(self, source: str, name: str, number: int | None = None) -> int:
-        """The bit of whom a source calls by this name, as beside a seat; a new one where nobody has
-        it yet, which is `number` if that is free. The source "" has addresses alone.
+        """The bit of the person with this name in a source, such as from a seat. If there is none
+        yet, a new one, which is `number` if that is free. The source "" has only addresses.
         """
         key = self._audiences[source].people.key(name)
         bit = self._bits.get(key)
@@ -103,11 +103,11 @@ class PeopleAcross:
         return bit
 
     def is_matched(self, source: str, name: str) -> bool:
-        """Whether it is known whose address the name belongs to; service accounts have none."""
+        """Whether it is known which address the name belongs to; service accounts have none."""
         return self._audiences[source].people.is_matched(name)
 
     def days(self, source: str) -> list[date]:
-        """The source's stored days, oldest first; the others are unknown, not quiet."""
+        """The source's stored days, oldest first; other days are unknown, not without activity."""
         return list(self._days[source])
 
     def active(self, source: str, day: date) -> int:
@@ -121,14 +121,14 @@ class PeopleAcross:
         return each.listed & ~each.service
 
     def services(self, source: str, day: date) -> int:
-        """The service accounts and API keys with activity on a stored day; none where outputs do
-        not show them.
+        """The service accounts and API keys with activity on a stored day; none if outputs do not
+        show them.
         """
         each = self._days[source][day]
         return each.active & each.service if self._audiences[source].service_accounts else 0
 
     def active_in(self, source: str, window: Window) -> int:
-        """The people with activity on any stored day of a part of the window."""
+        """The people with activity on any stored day of `window`, a part of the whole window."""
         return union(self.active(source, day) for day in self._days[source] if day in window)
 
     def active_before(self, source: str) -> int:
@@ -141,7 +141,7 @@ class PeopleAcross:
         return {source: self.active_in(source, self.window) for source in self.sources}
 
     def present(self, source: str) -> dict[int, Presence]:
-        """Everybody with a row in the window, service accounts too, by their bits."""
+        """Everybody with a row in the window, including service accounts, by their bits."""
         days = self._days[source]
         listed = {day: each.listed for day, each in days.items()}
         active = {day: each.active for day, each in days.items()}
@@ -168,19 +168,19 @@ class PeopleAcross:
         return self._audiences[source].rename(name)
 
     def names(self, bitmap: int) -> list[str]:
-        """The names that outputs show, by alphabet."""
+        """The names that outputs show, in alphabetical order."""
         return sorted(self.name(bit) for bit in bits_in(bitmap))
 
     def service_accounts(self, source: str) -> int:
-        """Those of whom every row in the window is a service account's, whatever outputs show."""
+        """Those whose rows in the window are all a service account's, whatever outputs show."""
         days = self._days[source].values()
         return union(each.listed for each in days) & ~union(
             each.listed & ~each.service for each in days
         )
 
     def several(self, source: str, more: Mapping[int, list[str]]) -> int:
-        """The people whom the source calls by several names in the window or, as in `more`, beside
-        seats; not just by spellings of one: by two addresses, or an address and an id.
+        """The people who have several names in the source, in the window or (`more`) in seats: not
+        just spellings of one name, but two addresses, or an address and an id.
         """
         found, account_key = 0, self._audiences[source].people.account_key
         for bit in self._names[source].keys() | more.keys():
@@ -191,8 +191,8 @@ class PeopleAcross:
 
     @cached_property
     def unmatched(self) -> dict[str, list[str]]:
-        """By source, the logins and ids with a row of which no address is known, by alphabet; a
-        login that has several spellings once.
+        """By source, the logins and ids with a row but no known address, in alphabetical order; a
+        login with several spellings is there only once.
         """
         return {
             source: sorted(
@@ -205,18 +205,20 @@ class PeopleAcross:
 
 
 def _by_person(each: DayPeople, moved: _Moved, *, everybody: bool) -> _Day:
-    """A day of persons from that of accounts; without `everybody`, of no service account."""
+    """A day by person from one by account; without `everybody`, activity of service accounts is
+    left out.
+    """
     return _Day(
         moved(each.listed),
-        # A person's account is a service account's only if all accounts of the day are.
+        # A person is a service account only if all their accounts of the day are.
         moved(each.listed) & ~moved(each.listed & ~each.service),
-        # What outputs leave out does not make the person active whose account it is.
+        # An account that outputs leave out does not make its person active.
         moved(each.active if everybody else each.active & ~each.service),
     )
 
 
 class _Moved:
-    """Moves bits to their places, of which most are where they were; several may come together."""
+    """Moves bits to their persons' places: most stay where they are, and several may become one."""
 
     def __init__(self, place: Mapping[int, int]) -> None:
         self._place = {bit: to for bit, to in place.items() if bit != to}

@@ -1,4 +1,4 @@
-"""The classes in numbers, for `status` and `people`: for people and for programs."""
+"""The classes in numbers, for `status` and `people`, as text and for programs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dashboard_scraper.store.status import StoreStatus
 
 
 class ClassCounts(msgspec.Struct, omit_defaults=True):
-    """How many people are in each class, by the class's name, and how many have a seat; None where
-    nobody says who has.
+    """How many people are in each class, by the class's name, and how many have a seat; None if
+    that is not known.
     """
 
     people: int
@@ -30,9 +30,9 @@ class ClassCounts(msgspec.Struct, omit_defaults=True):
 class SourcePeople(msgspec.Struct):
     """The people of one source in the window.
 
-    While days are `missing`, somebody idle or never seen may have been active on them. `unmatched`
-    are the logins and ids without a known address: their number, and their names where outputs name
-    people. `leaves_out` says whom the source is known to leave out.
+    If days are `missing`, people who look idle or never seen may have been active on them.
+    `unmatched` are the logins and ids without a known address: their number, and their names if
+    outputs name people. `leaves_out` says whom the source is known to leave out.
     """
 
     source: str
@@ -46,9 +46,9 @@ class SourcePeople(msgspec.Struct):
 
 
 class TeamPeople(msgspec.Struct):
-    """The people of one team, over all sources; `team` is empty for all who are in no shown one.
+    """The people of one team, over all sources; `team` is empty for people in no shown team.
 
-    `active` were so in the window, whichever class they are in.
+    `active` counts people with activity in the window, whichever class they are in.
     """
 
     team: str
@@ -57,7 +57,7 @@ class TeamPeople(msgspec.Struct):
 
 
 class PeopleSummary(msgspec.Struct):
-    """Everybody in one class: in each source, over all, and by team, where teams are known."""
+    """Everybody in one class: in each source, over all sources, and by team if teams are known."""
 
     start: date
     end: date
@@ -67,15 +67,15 @@ class PeopleSummary(msgspec.Struct):
 
     @property
     def adds_to_days(self) -> bool:
-        """Whether it says more than the days of one source do."""
+        """Whether it says more than the days of a single source."""
         return len(self.sources) > 1 or any(
             each.seats_from or each.unmatched or each.leaves_out for each in self.sources
         )
 
 
 class StatusWithPeople(StoreStatus):
-    """The status of the store's days, of its people, None where there is no day, and of what
-    somebody was notified of, None where there is nothing.
+    """The status of the store's days, with that of its people (None if there is no day) and of its
+    notices (None if there are none).
     """
 
     people: PeopleSummary | None = None
@@ -85,7 +85,7 @@ class StatusWithPeople(StoreStatus):
 def summary_of(
     classes: Classes, teams: Mapping[int, frozenset[str]], *, named: bool, min_group_size: int
 ) -> PeopleSummary:
-    """The numbers of the window; `teams` has the teams of each person, by bits."""
+    """The numbers of the window; `teams` has the teams of each person, by bit."""
     across = classes.across
     window = across.window
     return PeopleSummary(
@@ -126,8 +126,8 @@ def _counts(members: Members, within: int = -1) -> ClassCounts:
 
 
 def members_of(overall: Members, teams: Mapping[int, frozenset[str]]) -> dict[str, set[int]]:
-    """The members of each team, and under an empty name who is in none. Without service accounts
-    and others of whom nobody knows who they are: they would hide how few people are in none.
+    """The members of each team and, under an empty name, people without a team. Service accounts
+    and others who cannot be attributed are left out: they would hide how few people have no team.
     """
     found: dict[str, set[int]] = {}
     for bit in bits_in(overall.everybody & ~overall.of[PersonClass.UNATTRIBUTED]):
@@ -149,7 +149,7 @@ def _teams(
 
 
 def as_text(summary: PeopleSummary) -> str:
-    """The numbers for people; every line ends with a line break."""
+    """The numbers as text for people; every line ends with a line break."""
     lines = [f"people from {summary.start} to {summary.end}, each in one class:"]
     columns = [*(each.source for each in summary.sources), "overall"]
     counts = [*(each.counts for each in summary.sources), summary.overall]

@@ -27,8 +27,8 @@ def people_csv(
 ) -> bytes:
     """A row for each person and account: the class over all sources, and what is known in each.
 
-    `teams` are those that may be shown. With pseudonyms, nothing else that outputs do not know of a
-    person is in it: no names of accounts, and nothing of the roster.
+    `teams` are those that may be shown. With pseudonyms, there are no names of accounts and no
+    columns from the roster, since these would identify people.
     """
     across, overall = classes.across, classes.overall
     present = {source: across.present(source) for source in across.sources}
@@ -84,11 +84,11 @@ def usage_csv(
     usage: Mapping[str, Mapping[PersonClass, ClassUsage]],
     cost_days: Mapping[str, int],
 ) -> bytes:
-    """A row for each source and class with its people and what they used; and for all sources
-    together only the people, since figures of two sources are not added up.
+    """A row for each source and class with its people and what they used; for all sources together
+    only the people, since figures of two sources are not added up.
 
-    A row per currency where the source has several. `cost_days` is on how many days of the window
-    the costs of each source are stored, for those that have any.
+    If the source has several currencies, there is a row for each. `cost_days` is, for each source
+    that has costs, on how many days of the window they are stored.
     """
     metrics = [
         metric

@@ -1,4 +1,4 @@
-"""What each class used: every unit of usage is in exactly one class."""
+"""What each class used; all usage is in exactly one class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dashboard_scraper.store.empty_days import cost_sums
 
 
 class ClassUsage(msgspec.Struct):
-    """The sums of one class over a window; None where a value is unknown.
+    """The sums of one class over a window; None if a value is unknown.
 
     `costs` are by currency: amounts of two currencies are never added up.
     """
@@ -30,7 +30,7 @@ class ClassUsage(msgspec.Struct):
 def usage_of(reader: Reader, classes: Classes, source: str) -> dict[PersonClass, ClassUsage]:
     """What each class used in the source in the window. Costs of nobody are unattributed.
 
-    Raises StoreFailed where all together is not what the ledgers have.
+    Raises StoreFailed if the sum over all classes does not match the ledgers.
     """
     across = classes.across
     bits = {
@@ -58,8 +58,8 @@ def _add_costs(
     class_of: Callable[[str], PersonClass],
     found: Mapping[PersonClass, ClassUsage],
 ) -> None:
-    """Add what each class cost: zeros for one without a row on days whose costs are stored, unless
-    nobody can say in which currency.
+    """Add the costs of each class. A class without costs gets zeros if costs are stored, unless
+    these are in several currencies.
     """
     ledger = reader.cost_ledger(source, window)
     for row in ledger.values():
