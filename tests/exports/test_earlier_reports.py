@@ -88,7 +88,7 @@ def test_remarks_stay_where_reports_are_taken(stored: Home) -> None:
     said = []
     for _ in range(2):
         result = stored.run("export", f"{WEEK.start}", f"{WEEK.end}")
-        said.append(re.findall("in GitHub's reports, .* user-days .*", result.err))
+        said.append(re.findall("in GitHub's reports, .* user-day .*", result.err))
     assert said[0] == said[1]
     assert len(said[0]) == 2
 
