@@ -57,8 +57,8 @@ class StoredFigures:
     """A store as it was when it was opened.
 
     Every method takes the first and the last day, both inclusive, and the source, which may be left
-    out if the store has only one (UsageError otherwise). Raises DaysMissing if a day is not in the
-    store, since a sum without it would look complete.
+    out only if the store has a single one (else UsageError). Raises DaysMissing if a day is not in
+    the store, since a sum without it would look complete.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -126,9 +126,9 @@ class StoredFigures:
     def github_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """A record for each user and day with activity: for 28 days as in GitHub's `users-28-day`
-        report, for any other number as in its one-day reports. Raises UsageError like
-        `copilot_records`. Records that came from GitHub are unchanged, including ids.
+        """A record for each user and day with activity: as in GitHub's `users-28-day` report for 28
+        days, as in its one-day reports for any other number. Raises UsageError like
+        `copilot_records`. Records that came from GitHub are unchanged, ids included.
         """
         window = Window(start, end)
         name = self._ledger(window, source)[0].source

@@ -1,4 +1,4 @@
-"""Does some work in a thread, such as a request or a query, while other work goes on."""
+"""Does some work, such as a request or a query, in a thread, while other work goes on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Result = TypeVar("Result")
 
 
 def beside(function: Callable[[], Result]) -> Callable[[], Result]:
-    """Call the function in a thread; what is returned waits for its result, or raises its error.
+    """Call the function in a thread; the returned one waits for its result, or raises its error.
 
-    A daemon thread, as `sync.workers` has them and for the same reason. Nobody has to wait for it:
-    an error that nobody asks for is lost.
+    A daemon thread, for the same reason as in `sync.workers`. Nobody has to wait for the result: an
+    error that nobody asks for is lost.
     """
     future: Future[Result] = Future()
 
@@ -25,6 +25,6 @@ def beside(function: Callable[[], Result]) -> Callable[[], Result]:
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             future.set_exception(error)
 
-    # A copy of the context: spans of the thread belong to the caller's.
+    # A copy of the context makes the thread's spans children of the caller's.
     threading.Thread(target=copy_context().run, args=(work,), name="beside", daemon=True).start()
     return future.result

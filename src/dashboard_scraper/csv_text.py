@@ -1,8 +1,8 @@
 """CSV text that is safe to open in a spreadsheet, and reads back unchanged.
 
 Spreadsheets run a text cell that begins with one of `=+-@` as a formula (CSV injection); some also
-one that begins with the full-width form of such a sign, or with blanks before it. Such a cell is
-written with an apostrophe before it, which reading removes.
+run one that begins with the full-width form of such a sign, or with blanks before it. Such a cell
+is written with an apostrophe before it, which reading removes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BLANKS = (
 # Apostrophes too: text that already looks guarded must get another one, to read back as it was.
 _FORMULA = re.compile(rf"['{_BLANKS}]*[{_SIGNS}\t\r\n]")
 _HARMLESS = frozenset(string.ascii_letters + string.digits)
-# Nearly every name: a text that is written as it is.
+# Nearly every name matches, and is written unchanged.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]*")
 
 
@@ -49,8 +49,8 @@ def unguard(cell: str) -> str:
 def render(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
     """CSV as UTF-8, with CR LF after each row; None is an empty cell. The caller guards text cells.
 
-    A byte order mark comes first only where something is not ASCII: without it Excel garbles such
-    names, and with it simple readers trip over the first title.
+    There is a byte order mark only if some text is not ASCII: without the mark Excel garbles such
+    names, with it simple readers misread the first title.
     """
     whole = render_rows(itertools.chain([[guard(title) for title in header]], rows))
     return b"".join(marked([whole]))
@@ -64,19 +64,19 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> bytes:
 
 
 def marked(pieces: list[bytes]) -> list[bytes]:
-    """All pieces of a CSV, after the byte order mark where it needs one."""
+    """All pieces of a CSV, with a byte order mark before them if they need one."""
     return pieces if all(map(bytes.isascii, pieces)) else [codecs.BOM_UTF8, *pieces]
 
 
 def quoted(text: str) -> bytes:
-    """A text as the cell of a row that has several, guarded, and quoted where it must be."""
+    """A text as a cell of a row with several cells: guarded, and quoted if necessary."""
     if _PLAIN.fullmatch(text):
         return text.encode()
     return render_rows([[guard(text), None]]).removesuffix(b",\r\n")
 
 
 def quoted_texts(texts: Iterable[str]) -> list[str]:
-    """The same for many, not encoded yet."""
+    """The same for many texts, not yet encoded."""
     is_plain = _PLAIN.fullmatch
     return [text if is_plain(text) else quoted(text).decode() for text in texts]
 

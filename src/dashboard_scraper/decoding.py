@@ -1,4 +1,4 @@
-"""Decoding JSON from outside: every way in which it can fail becomes ContractBroken."""
+"""Decoding JSON from outside: every possible failure becomes ContractBroken."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from dashboard_scraper.errors import ContractBroken
 
 T = TypeVar("T")
 
-# Not only msgspec's own: text that isn't UTF-8 and nesting without an end raise Python's errors.
+# Not only msgspec's errors: for text that isn't UTF-8 and endless nesting, it raises Python's.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-# JSON has neither, but Python's and JavaScript's encoders write them. Strings are matched whole, so
-# that a NaN inside one is left alone.
+# JSON has neither NaN nor Infinity, but Python's and JavaScript's encoders write them. Strings are
+# matched whole, so that a NaN inside one is left alone.
 _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', re.DOTALL)
 
 
 def decodable(kind: type[T]) -> type[T]:
-    """Has msgspec learn the fields of a struct, as a decorator of each that is decoded by its name.
+    """Have msgspec learn the fields of a struct now: a decorator for each struct that is decoded by
+    its name.
 
-    msgspec does so when it first decodes one, and ends the process with a segmentation fault where
-    another thread decodes one at that moment (seen in 0.22).
+    Otherwise msgspec does so when it first decodes the struct, and ends the process with a
+    segmentation fault if another thread decodes it at that moment (seen in 0.22).
     """
     msgspec.json.Decoder(kind)
     return kind
 
 
 def with_spelled_numbers(text: bytes) -> bytes:
-    """The JSON text with each bare NaN or Infinity as a string: its field can be judged then."""
+    """The JSON text with each bare NaN or Infinity as a string, so that the field can be judged."""
     return _NO_NUMBER.sub(lambda match: b'"%b"' % match[1] if match[1] else match[0], text)
 
 

@@ -32,7 +32,7 @@ class ScraperError(Exception):
 
     def __init__(self, message: str = "", *, names: tuple[str, ...] = ()) -> None:
         """`names` are parts of the message that may be a user's name although they do not look like
-        an address: redaction cannot find these by their form.
+        an address: redaction cannot find them by their form.
         """
         super().__init__(message)
         self.names = names
@@ -43,8 +43,8 @@ class ScraperError(Exception):
 
 
 class Stopped(SystemExit):
-    """A signal ended what runs until it is stopped, so nothing was cut off; `code` is as for any
-    other command.
+    """A signal ended a command that runs until it is stopped, so nothing was cut off; `code` is the
+    exit code that any other command would have.
     """
 
 
@@ -117,7 +117,7 @@ class LockHeld(ScraperError):
 
 
 class LockLost(LockHeld):
-    """This run sent no heartbeat, and another took over the store; this one wrote nothing since."""
+    """This run's heartbeat stopped, and another run took over the store; this one wrote no more."""
 
 
 class Stale(ScraperError):
@@ -147,7 +147,7 @@ class Implausible(ScraperError):
 class SourcesFailed(ScraperError):
     """Some of several sources failed; the others have all their days and files.
 
-    Its exit code is theirs where they have the same one, as where only one failed.
+    If their exit codes are all the same, as when only one failed, that is its exit code too.
     """
 
     exit_code = 12

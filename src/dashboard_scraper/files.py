@@ -1,4 +1,4 @@
-"""Modes of files and folders, files behind links, turns in a folder, stale files set aside."""
+"""Modes of files and folders, files behind links, locks on folders, stale files set aside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRIVATE = 0o600
 
 
 def folder_mode(mode: int) -> int:
-    """The mode of a folder for files of `mode`: whoever may read these may list and enter it."""
+    """The mode of a folder for files of `mode`: who may read these may list and enter it."""
     return mode | (mode & 0o444) >> 2
 
 
@@ -109,13 +109,13 @@ def narrow(path: Path, mode: int) -> bool:
 
 
 def remove_leftovers_beside(targets: Iterable[Path]) -> None:
-    """Remove the temporary files that killed programs left in the folders of `targets`."""
+    """Remove the temporary files of killed programs from the folders of `targets`."""
     remove_leftovers(folders_of(targets))
 
 
 def folders_of(targets: Iterable[Path]) -> set[Path]:
     """The folders in which these files are written."""
-    # Of hundreds of targets hardly one is a link, and to resolve a path costs ten times as much.
+    # Hardly any of hundreds of targets is a link, and resolving a path costs ten times as much.
     return {
         behind_links(target).parent if os.path.islink(target) else target.parent  # noqa: PTH114
         for target in targets
@@ -130,7 +130,7 @@ def _stale(name: str) -> str:
 def undone_on_failure(
     undo: Callable[[BaseException], None], lock: AbstractContextManager[None] | None = None
 ) -> Iterator[None]:
-    """Call `undo` with any error of the block, which is then raised again.
+    """Call `undo` on any error in the block, then raise the error again.
 
     `lock` is held meanwhile. If another run has it (LockHeld), nothing is undone.
     """
@@ -154,7 +154,7 @@ def replaced_or_set_aside(
 ) -> Iterator[None]:
     """Set the old `targets` aside if the block, which should replace them, fails.
 
-    Otherwise figures of an earlier run would pass for those of the failed one; so they are renamed,
+    Otherwise figures of an earlier run would pass for those of the failed one. They are renamed,
     not deleted.
     """
     with undone_on_failure(lambda _: set_aside(targets, stale_name), lock):
@@ -164,7 +164,7 @@ def replaced_or_set_aside(
 def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale) -> None:
     """Rename existing files to `NAME.stale`, or to what `stale_name` returns.
 
-    The folders are flushed before this returns, so that a power cut brings no old name back.
+    The folders are flushed before this returns, so that no old name is back after a power cut.
     """
     # os.path.isfile: Path.is_file raises for an impossible name, such as one that is too long.
     existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
@@ -186,10 +186,10 @@ def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale
 
 
 def behind_links(target: Path) -> Path:
-    """The file that a link points to, which is replaced instead of the link."""
+    """The file that a link points to: this file is replaced, not the link."""
     with explained(target):
         # os.path.realpath: for a loop of links, Path.resolve raises RuntimeError before Python
-        # 3.13, and nothing since.
+        # 3.13, and no error since.
         behind = Path(os.path.realpath(target))
         if behind.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

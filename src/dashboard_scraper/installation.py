@@ -1,7 +1,7 @@
 """How to install an extra: from the place that the program itself was installed from.
 
-Never by the bare name: this program is not on any package index, so that whoever registers its name
-there would have their code installed.
+Never by the bare name: this program is not on any package index, so anybody could register its name
+there and have their code installed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Commit(msgspec.Struct):
 
 
 class Origin(msgspec.Struct):
-    """A `direct_url.json`, which installers leave where the source was no index (PEP 610)."""
+    """A `direct_url.json`, which installers write if the source was not an index (PEP 610)."""
 
     url: str
     dir_info: _Folder | None = None
@@ -40,7 +40,7 @@ _decode_origin = msgspec.json.Decoder(Origin).decode
 
 
 def how_to_install(extra: str) -> str:
-    """A shell command, or a sentence where the metadata does not say where the program is from."""
+    """A shell command, or a sentence if the metadata does not say where the program came from."""
     origin = _origin()
     if origin is None:
         return (
@@ -71,7 +71,7 @@ def _requirement(origin: Origin, extra: str) -> list[str]:
 
 
 def _installer() -> list[str]:
-    """The command to install with; an environment that uv created has no pip of its own."""
+    """The command to install with; an environment that uv created has no pip."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install"]
     if "\nuv = " in _environment():

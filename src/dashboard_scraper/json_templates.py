@@ -1,7 +1,7 @@
-"""JSON texts that differ only in numbers, from templates: many times as fast as encoding each.
+"""JSON texts that differ only in numbers, made from templates: many times as fast as encoding each.
 
-A template is derived from the ordinary encoding, run once with distinct powers of two for numbers:
-in each number of the text, the bits show which of the given numbers it is the sum of.
+A template is derived from the ordinary encoding, run once with distinct powers of two as numbers:
+the bits of each number in the text show which of the given numbers it is the sum of.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Present = tuple[bool, ...]
 
 
 class Templates:
-    """The templates of one encoding of `count` numbers, one for each set that is present.
+    """The templates of one encoding of `count` numbers: one for each set of present numbers.
 
-    `encode` makes the compact JSON of numbers, with None for those that are not present.
+    `encode` makes the compact JSON of the numbers, with None for those that are not present.
     """
 
     def __init__(self, encode: Callable[[list[int | None]], bytes], count: int) -> None:
@@ -32,17 +32,17 @@ class Templates:
 
     @cached_property
     def _sums(self) -> list[int]:
-        """The sums of several numbers that are in some text, as the bits of these numbers.
+        """The sums of several numbers that occur in some text, as the bits of these numbers.
 
-        Where all numbers are present there are all sums: one of a few, in another text, is one of
-        more of which the others are 0.
+        The text in which all numbers are present has all of them: if another text has the sum of
+        fewer numbers, it is one of these sums, with 0 for the others.
         """
         _, found = self._found_in(self._all)
         return sorted({each for each in found if each.bit_count() > 1})
 
     @cached_property
     def _parts(self) -> list[Callable[[Sequence[Any]], tuple[Any, ...]]]:
-        """What picks the numbers of each sum."""
+        """For each sum, a function that picks its numbers."""
         bits = range(len(self._all))
         return [operator.itemgetter(*(b for b in bits if each >> b & 1)) for each in self._sums]
 
@@ -56,8 +56,8 @@ class Templates:
     def texts(
         self, before: Iterable[bytes], columns: Sequence[Sequence[int]], after: Iterable[bytes]
     ) -> Iterator[bytes]:
-        """The texts for columns of numbers, of which those are present that are not 0, each between
-        two others.
+        """The texts for columns of numbers, each between two other texts; a number is present if it
+        is not 0.
         """
         present = zip(*(map(bool, column) for column in columns), strict=True)
         rows = zip(*columns, *self._columns_of_sums(columns), strict=True)
@@ -77,14 +77,14 @@ class Templates:
         return [[*map(sum, zip(*parts(columns), strict=True))] for parts in self._parts]
 
     def _found_in(self, present: Present) -> tuple[bytes, list[int]]:
-        """The text of powers of two, and the numbers in it."""
+        """The text with powers of two as numbers, and the numbers in it."""
         powers = [1 << bit if there else None for bit, there in enumerate(present)]
         text = self._encode(powers)
         return text, [*map(int, _GAPS.findall(text))]
 
     def _made(self, present: Present) -> tuple[bytes, Callable[[Sequence[Any]], Any]]:
-        """A text with gaps, also before and after it, and what picks the numbers in the gaps from
-        all numbers and their sums.
+        """A text with gaps, including one before and one after it, and a function that picks the
+        numbers for the gaps from all numbers and their sums.
         """
         text, found = self._found_in(present)
         there = sum(1 << bit for bit, is_there in enumerate(present) if is_there)
@@ -96,7 +96,7 @@ class Templates:
 
 
 def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
-    """As operator.itemgetter, but always of a tuple."""
+    """Like operator.itemgetter, but always returns a tuple."""
     if len(places) > 1:
         return operator.itemgetter(*places)
     return lambda numbers: tuple([numbers[place] for place in places])

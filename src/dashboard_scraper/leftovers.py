@@ -1,8 +1,8 @@
 """Temporary files: how they are named, and how those of killed programs are found and removed.
 
 Each program names its temporary files with a token, and holds a lock on an empty file of the same
-token. The system releases that lock when the program ends, in whichever way; another program that
-can take it knows that the token's files are left over. A process id would not do: it says nothing
+token. The system releases the lock when the program ends, however it ends; a program that can take
+the lock knows that the token's files are left over. A process id would not do: it says nothing
 across containers that share a volume.
 """
 
@@ -30,8 +30,8 @@ _TOKEN = f"[0-9a-f]{{{2 * _TOKEN_BYTES}}}"
 _TEMPORARY = re.compile(rf"\.({_TOKEN}){_TOKEN}{re.escape(_TEMPORARY_SUFFIX)}")
 _LOCK = re.compile(rf"\.({_TOKEN}){re.escape(_LOCK_SUFFIX)}")
 
-# A file without a lock (written on Windows, or on a file system without locks) counts as left over
-# once it is this old.
+# Files without locks (written on Windows, or on a file system without locks) count as left over
+# once they are this old.
 _LEFT_OVER_SECONDS = 24 * 3600
 
 
@@ -39,13 +39,13 @@ class TemporaryNames:
     """Names for temporary files, in any folder, that no other program removes before `release`."""
 
     def __init__(self, token: str) -> None:
-        """Of another process that has locked the `token`; see `locked`."""
+        """Use the names of another process, which has locked the `token`; see `locked`."""
         self.token = token
         self._lock: tuple[Path, int] | None = None
 
     @classmethod
     def locked(cls, folder: Path) -> TemporaryNames:
-        """Names with a new token, whose lock's file is created in `folder`; raises OSError."""
+        """Names with a new token, whose lock file is created in `folder`; raises OSError."""
         while True:
             names = cls(secrets.token_hex(_TOKEN_BYTES))
             if not HAVE_FCNTL or names._take(folder / f".{names.token}{_LOCK_SUFFIX}"):
@@ -62,7 +62,7 @@ class TemporaryNames:
             return True
         if os.fstat(descriptor).st_nlink:
             return True
-        # Between creation and lock, another program's cleanup took and removed it: try a new token.
+        # Between creation and lock, another program's cleanup removed it: try a new token.
         self.release()
         return False
 
@@ -79,7 +79,7 @@ class TemporaryNames:
                     path.unlink()
 
     def release(self) -> None:
-        """Release the lock, once no file has one of these names any more."""
+        """Release the lock, once no file has any of these names."""
         if self._lock is not None:
             path, descriptor = self._lock
             self._lock = None
@@ -95,13 +95,13 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
     """
     unique = sorted(set(folders))
     with contextlib.ExitStack() as held:
-        # Locks before files: a program that starts in between has a token that is not among these.
+        # Locks before files: a program that starts in between has a token that was not listed.
         locks = [(token, held.enter_context(_left(path))) for path, token in _found(unique, _LOCK)]
         gone = {token for token, is_left in locks if is_left}
         alive = {token for token, is_left in locks if not is_left}
         for path, token in _found(unique, _TEMPORARY):
             with contextlib.suppress(OSError):
-                # A new link to an old file is as old as the file, so age alone does not do.
+                # A new link to an old file is as old as the file, so age is not enough.
                 age = time.time() - path.lstat().st_mtime
                 if token in gone or (token not in alive and age > _LEFT_OVER_SECONDS):
                     path.unlink()
@@ -117,7 +117,7 @@ def _found(folders: Iterable[Path], form: re.Pattern[str]) -> Iterator[tuple[Pat
 
 @contextlib.contextmanager
 def _left(lock: Path) -> Iterator[bool]:
-    """Whether no program holds the lock; then it is held here, and its file removed at the end."""
+    """Whether no program holds the lock; if so, hold it here, and remove its file at the end."""
     if not HAVE_FCNTL:
         yield False
         return

@@ -23,7 +23,7 @@ def repeats(group: str) -> dict[str, str]:
 
 
 def never_repeats() -> dict[str, str]:
-    """The `extra` of a log record that is always written, such as one of an audit."""
+    """The `extra` of a log record that is always written, such as an audit record."""
     return {_ALWAYS: "yes"}
 
 
@@ -39,8 +39,8 @@ class _Logged(msgspec.Struct):
 class Repeats(logging.Filter):
     """Passes a line once per interval, and afterwards logs how many repeats there were.
 
-    This bounds what is written in an interval, whatever strangers send. Call `flush` now and then
-    and at the end: otherwise the counts wait for the next record, which may never come.
+    This limits how much is written in an interval, whatever strangers send. Call `flush` now and
+    then and at the end: otherwise the counts wait for the next record, which may never come.
     """
 
     def __init__(

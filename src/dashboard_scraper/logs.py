@@ -28,7 +28,7 @@ _FIELDS = "named_fields"
 
 
 def with_fields(fields: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
-    """The `extra` of a log record whose values LOG_FORMAT=json should write by name, too."""
+    """The `extra` of a log record whose values LOG_FORMAT=json also writes by name."""
     return {_FIELDS: fields}
 
 
@@ -100,7 +100,7 @@ def configure_logging(level: str, log_format: str | None = None) -> None:
 
 
 def keep_out_of_the_log(library: str) -> None:
-    """Let nothing that the library logs reach a handler of this program: it may have secrets."""
+    """Let no log record of the library reach this program's handlers: it may contain secrets."""
     its_logger = logging.getLogger(library)
     its_logger.propagate = False
     if not its_logger.handlers:
@@ -149,7 +149,7 @@ def _logs_json() -> bool:
 
 
 class Once:
-    """Logs each message once per run, whichever thread meets its cause first.
+    """Logs each message once per run, whichever thread is first.
 
     The names reported for one message are limited: a source may invent a name for every record.
     """

@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 # SIGHUP comes when a terminal is closed; Windows does not have it.
 _ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _TERMINATED = [128 + number for number in _ENDING]
-# Objects after which Python looks for garbage, instead of 700. A day of ten thousand users makes
-# far more, none of them in cycles: to look among them took a quarter of the time to store it.
+# Python looks for garbage after creating this many objects, instead of 700. A day of ten thousand
+# users makes far more, none of them in cycles: looking for cycles took a quarter of the time to
+# store it.
 _GARBAGE = 50_000
 
 
@@ -60,28 +61,28 @@ def _catch_signals() -> None:
 
 
 def _open_missing_streams() -> None:
-    """Have all standard streams, also where the process was started without: as a job whose output
-    nobody wants. What is written to such a stream is lost.
+    """Open all standard streams, also if the process was started without some, as for a job whose
+    output nobody wants. Text written to such a stream is lost.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            # The lowest free number is the stream's own: no file or socket gets it.
+            # A new file gets the lowest free number, which is the missing stream's.
             nowhere = os.open(os.devnull, os.O_RDWR)
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _accept_any_character() -> None:
-    """Write what the encoding of stdout does not have as an escape, as stderr does: the encoding of
-    a file on Windows lacks most alphabets, and not every file name is UTF-8.
+    """Escape characters that stdout's encoding does not have, as stderr does: the encoding of a
+    file on Windows lacks most alphabets, and not every file name is UTF-8.
     """
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _is_all_written() -> bool:
-    """Whether the standard streams took everything. The interpreter would try once more at the end,
-    and exit with a code of its own.
+    """Whether the standard streams took all text. Otherwise the interpreter would try once more at
+    the end, and exit with a code of its own.
     """
     written = True
     for stream in (sys.stdout, sys.stderr):
@@ -96,7 +97,7 @@ def _is_all_written() -> bool:
 
 
 def run_tap() -> None:
-    """The entry point of `tap-dashboard-scraper`: runners of Singer taps name no command."""
+    """The entry point of `tap-dashboard-scraper`: runners of Singer taps pass no command."""
     run(("tap", *sys.argv[1:]))
 
 
@@ -106,8 +107,8 @@ def run(words: Sequence[str] | None = None) -> None:
     _accept_any_character()
     _catch_signals()
     gc.set_threshold(_GARBAGE)
-    # Another package's plugin of pydantic would see every setting, secrets too; and to look for one
-    # reads the metadata of all that is installed.
+    # Another package's pydantic plugin would see every setting, secrets too; and looking for
+    # plugins reads the metadata of all installed packages.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     log_uncaught_errors()
     try:
@@ -117,9 +118,9 @@ def run(words: Sequence[str] | None = None) -> None:
             logger.error("terminated")  # noqa: TRY400
         raise
     finally:
-        # Before it ends, Python looks for cycles among all objects, which takes a fifth of the time
-        # of a short command: not among frozen ones. What needs closing is closed by now. DuckDB
-        # writes an alarming list of all its objects that nobody has found by then.
+        # Before Python ends, it looks for cycles among all objects, which takes a fifth of the time
+        # of a short command; frozen objects are skipped. All that needs closing is closed by now.
+        # DuckDB would write an alarming list of all its objects that were not collected by then.
         if "duckdb" not in sys.modules:
             gc.freeze()
     sys.exit(code if _is_all_written() else code or OutputFailed.exit_code)

@@ -1,4 +1,4 @@
-"""The interface of an export's formats: each is given every stored day once, oldest first."""
+"""The interface of output formats: each gets every stored day once, oldest first."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from dashboard_scraper.store.day_columns import DayColumns
 
 
 class OutputDay:
-    """A stored day, loaded from the store at most once however many outputs read it."""
+    """A stored day, loaded from the store at most once, however many outputs read it."""
 
     def __init__(
         self, reader: Reader, ledger_day: LedgerDay, audience: Audience, *, as_stored: bool = False
     ) -> None:
-        """`as_stored`: outputs show every row, each as another person, under its own name."""
+        """With `as_stored`, outputs show every row as a separate person, under its own name."""
         self._reader = reader
         self._audience = audience
         self._as_stored = as_stored
@@ -39,7 +39,7 @@ class OutputDay:
 
     @cached_property
     def usage(self) -> DayUsage:
-        """Every user as stored; StoreFailed where the rows no longer match the ledger."""
+        """Every user as stored; raises StoreFailed if the rows no longer match the ledger."""
         return self._reader.day(self.ledger_day)
 
     @cached_property
@@ -53,38 +53,38 @@ class OutputDay:
 
     @cached_property
     def columns(self) -> DayColumns | None:
-        """What `shown` has, with the figures that the source knows, many times as fast; None where
-        only `shown` has all that outputs show.
+        """The same data as `shown`, many times as fast, with only the figures that the source
+        knows; None if only `shown` has everything that outputs show.
         """
         if not self._as_stored:
             return None
         metrics = info_of(self.ledger_day.source).metrics
         columns = self._reader.columns(self.ledger_day, metrics)
-        # Asked again of the rows: `as_stored` is what their bitmaps say.
+        # Checked in the rows too: `as_stored` comes from the bitmaps.
         hidden = any(columns.services) and not self._audience.service_accounts
         return None if hidden or columns.has_extra else columns
 
     @cached_property
     def active(self) -> DayColumns | None:
-        """Those of `columns` who were active; None where the columns do not show who was."""
+        """Those in `columns` who were active; None if the columns do not show who was."""
         found = self.columns and self.columns.active()
-        # Somebody may have used only what the source no longer reports: no column has it.
+        # Somebody may have used only what the source no longer reports: no column has that.
         is_all = found is not None and len(found.names) == self.ledger_day.active_users
         return found if is_all else None
 
     @cached_property
     def counted(self) -> DayUsage:
-        """The same as `usage` but for figures that are not counted, which may be unknown."""
+        """The same as `usage`, except for figures that are not counted and may be unknown."""
         columns = self.columns
         if columns is None:
             return self.usage
         found = DayUsage(self.day, columns.counted())
-        # As in `active`.
+        # For the reason in `active`.
         return found if len(found.active) == self.ledger_day.active_users else self.usage
 
 
 class Unwritten(msgspec.Struct, frozen=True):
-    """What is not written of a source, because it `lacks` metrics; these by their names."""
+    """An output that is not written for a source, which `lacks` these metrics, by name."""
 
     output: str
     lacks: list[str]
@@ -92,13 +92,13 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """The `metrics` without which an `output` would show zeros for what is not known."""
+    """The `metrics` without which an `output` would show zeros for unknown figures."""
 
     output: str
     metrics: Collection[Metric]
 
     def unmet(self, source: SourceInfo) -> Unwritten | None:
-        """Why there is no such output of the source; None if it knows all of the metrics."""
+        """Why the source cannot have this output; None if it knows all of the metrics."""
         lacking = source.lacks(self.metrics)
         if not lacking:
             return None
@@ -116,7 +116,7 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 class OutputFile(NamedTuple):
-    """A written file, listed in the manifest under its day, or in a field for the whole window."""
+    """A written file. The manifest lists it under its day, or in a field for the whole window."""
 
     written: WrittenFile
     day: date | None = None
@@ -131,9 +131,9 @@ class EarlierFile(msgspec.Struct, frozen=True):
     window: Window
 
     def content(self) -> bytes | None:
-        """The file's content; None where it is missing or no longer what was listed."""
+        """The file's content; None if it is missing, or differs from what was listed."""
         try:
-            if not self.path.is_file():  # to read a pipe would block for ever
+            if not self.path.is_file():  # reading a pipe would block for ever
                 return None
             content = self.path.read_bytes()
         except OSError:
@@ -146,17 +146,17 @@ class Earlier(Protocol):
     """The files of single days in earlier exports."""
 
     def find(self, day: date, made_from: str) -> EarlierFile | None:
-        """A file made from the same; None where there is none."""
+        """Find a file that was made from the same data; None if there is none."""
         ...
 
 
 class OutputRun(msgspec.Struct, frozen=True):
     """What outputs read from and write to.
 
-    `missing` days of the window are not in the store, or failed in this run. `naming` has one name
-    per person for the whole window. `formats` is a digest of all that the files of a day depend on
-    besides its content and the window. `made` are files that another process made meanwhile, by
-    what they are made from.
+    The `missing` days of the window are not in the store, or failed in this run. `naming` has one
+    name per person for the whole window. `formats` is a digest of everything that a day's files
+    depend on besides its content and the window. `made` has the files that another process made
+    meanwhile, keyed by what they are made from.
     """
 
     reader: Reader
@@ -178,12 +178,12 @@ class OutputRun(msgspec.Struct, frozen=True):
         depends_on: object = None,
         restamp: Callable[[bytes, Window], bytes] | None = None,
     ) -> OutputFile:
-        """Write a file of one day, unless another process or an earlier export has made it from
-        the same.
+        """Write a file of one day, unless another process or an earlier export has made it from the
+        same data.
 
-        `depends_on` is what the file depends on besides the day's content and the settings. One
-        that also depends on the window needs `restamp`, which turns the content for another window
-        into that for this one.
+        `depends_on` is what the file depends on besides the day's content and the settings. A file
+        that also depends on the window needs `restamp`, which turns its content for another window
+        into the content for this one.
         """
         content = self.reader.content_of(day.ledger_day)
         parts = msgspec.json.encode([content, self.formats, path.name, depends_on])
@@ -213,18 +213,18 @@ class Output(Protocol):
     """One format.
 
     `targets`, `day_targets` and `sample` may be called at any time. A run calls `begin`, then
-    `add_day` for each day of `reach` that is stored and did not fail, then `finish`: none of them
-    where the source does not have what it `needs`.
+    `add_day` for each day of `reach` that is stored and did not fail, then `finish`; if the source
+    lacks what the format `needs`, it calls none of these.
     """
 
     @property
     def needs(self) -> Needs | None:
-        """What it cannot be written without; None if it can show that anything is unknown."""
+        """What the format needs; None if it can show for every figure that it is unknown."""
         ...
 
     @property
     def reach(self) -> Window:
-        """The days it reads: the export's window, and perhaps days before it."""
+        """The days that the format reads: the export's window, and perhaps days before it."""
         ...
 
     def targets(self) -> list[Path]:
@@ -232,11 +232,11 @@ class Output(Protocol):
         ...
 
     def day_targets(self, day: date) -> list[Path]:
-        """The files that depend on this day alone, and stay valid when other days change."""
+        """The files that depend only on this day, and stay valid when other days change."""
         ...
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
-        """What a day's files would contain for these users; nothing if it has no files of a day."""
+        """What a day's files would contain for these users; nothing if it has no files per day."""
         ...
 
     def begin(self, run: OutputRun) -> None:

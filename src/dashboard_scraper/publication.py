@@ -2,7 +2,7 @@
 
 A file is written beside its target under a temporary name, its size is checked, it is flushed to
 the disk and renamed, and then the folder is flushed. So readers of the target see the old file or
-the new one, never a part, also after a crash or a power cut.
+the new one, never part of one, even after a crash or a power cut.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def write_whole(
 ) -> None:
     """Write `data` to `target` atomically; the file has `mode` from its first byte.
 
-    `only_if` decides last, while no other program can rename a file in the folder: where it is
+    `only_if` is called last, while no other program can rename a file in the folder: if it returns
     false, the target stays.
     """
     remove_leftovers_beside([target])
@@ -62,7 +62,7 @@ def write_whole(
 class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """The name, size in bytes, and checksum of a file that was written.
 
-    Files of the same name and `made_from` have the same bytes; empty where nothing says so.
+    Files with the same name and `made_from` have the same bytes; `made_from` is empty if unknown.
     """
 
     name: str
@@ -72,13 +72,13 @@ class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MadeFile(NamedTuple):
-    """A file that another process made for a publication, under a temporary name of it."""
+    """A file that another process made for a publication, under one of its temporary names."""
 
     temporary: Path
     written: WrittenFile
 
     def flush(self) -> None:
-        """Flush it to the disk, and check that it is complete."""
+        """Flush the file to the disk, and check that it is complete."""
         with explained(self.temporary):
             with self.temporary.open("r+b" if os.name == "nt" else "rb") as file:
                 os.fsync(file.fileno())
@@ -89,9 +89,7 @@ class PendingFile:
     """A file of a publication that is still being written."""
 
     def __init__(self, name: str, target: Path, temporary: Path, file: BinaryIO) -> None:
-        """`name` is that of the file which was asked for: a link, where `target` is what it points
-        to.
-        """
+        """`name` is the file that was asked for; if it is a link, `target` is where it points."""
         self._name = name
         self._target = target
         self._temporary = temporary
@@ -108,19 +106,19 @@ class PendingFile:
         self._size += len(chunk)
 
     def finish(self, made_from: str = "") -> WrittenFile:
-        """Say that nothing follows; the publication will call `flush`."""
+        """Say that the file is complete; the publication will call `flush`."""
         with explained(self._target):
             self._file.flush()
         self.is_finished = True
         return WrittenFile(self._name, self._size, self._digest.hexdigest(), made_from)
 
     def close(self) -> None:
-        """Close the file, unflushed: some file systems say only then that they are full."""
+        """Close the file, unflushed: some file systems report only then that they are full."""
         with explained(self._target):
             self._file.close()
 
     def flush(self) -> None:
-        """Flush it to the disk, and check that it is complete."""
+        """Flush the file to the disk, and check that it is complete."""
         with explained(self._target):
             with self._file:
                 os.fsync(self._file.fileno())
@@ -136,16 +134,16 @@ class Publication:
     """A set of files that are written first, and then appear together.
 
     Until `publish`, no target is touched; without it, leaving the context removes the temporary
-    files. The renames come last, in each folder in the order of `add`, and in that of the last file
-    at the end; each is atomic. So add the file that vouches for the others, such as a manifest, as
+    files. The renames come last, each atomic: in each folder in the order of `add`, and the folder
+    of the last file comes last. So add the file that vouches for the others, such as a manifest, as
     the last one.
 
     Files are flushed to the disk while the next ones are made, and all before the first rename: so
-    what the disk refuses may be raised by a later call.
+    an error of the disk may be raised by a later call.
     """
 
     def __init__(self, mode: int = PRIVATE) -> None:
-        """Every file gets `mode`, from its first byte and whatever the umask."""
+        """Every file gets `mode`, from its first byte and whatever the umask is."""
         self.mode = mode
         self._prepared: dict[Path, Path] = {}
         self._names: TemporaryNames | None = None
@@ -157,14 +155,14 @@ class Publication:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._flushes:  # closed meanwhile, they might flush another file
+        while self._flushes:  # if they were closed meanwhile, they might flush another file
             with contextlib.suppress(OutputFailed):
                 self._flushes.popleft()()
         with contextlib.suppress(OSError):  # closing flushes an unfinished file, which may fail
             self._open.close()
         for temporary in self._prepared.values():
-            # What cannot be removed now, as on a disk that has become read-only, the next run
-            # removes: the error that led here says more.
+            # Files that cannot be removed now, as on a disk that has become read-only, are removed
+            # by the next run: the error that led here says more.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         self._prepared.clear()
@@ -172,7 +170,7 @@ class Publication:
             self._names.release()
 
     def names(self, folder: Path) -> TemporaryNames:
-        """Those of its temporary files, for `adopt`; `folder` is one of those of its files."""
+        """The names of its temporary files, for `adopt`; `folder` has one of its files."""
         with explained(folder):
             return self._locked_names(folder)
 
@@ -189,7 +187,7 @@ class Publication:
         return file.finish(made_from)
 
     def begin(self, target: Path) -> PendingFile:
-        """As `add`, in pieces, so that several files can be written side by side."""
+        """As `add`, but in pieces, so that several files can be written at the same time."""
         self._flush_beside()
         name, target = target.name, behind_links(target)
         temporary = self._temporary_for(target)
@@ -200,8 +198,8 @@ class Publication:
         return pending
 
     def _flush_beside(self) -> None:
-        """Begin to flush what is finished; a disk can take as long for that as the program for the
-        content.
+        """Begin to flush finished files: a disk can take as long for that as the program takes for
+        the content.
         """
         finished = [each for each in self._pending if each.is_finished]
         self._pending = [each for each in self._pending if not each.is_finished]
@@ -214,8 +212,8 @@ class Publication:
             self._flushes.popleft()()
 
     def adopt(self, target: Path, made: MadeFile) -> None:
-        """Add a file that another process made under one of the publication's `names`, and that
-        was flushed since.
+        """Add a file that another process made under one of the publication's `names` and then
+        flushed.
         """
         target = behind_links(target)
         with explained(target):
@@ -230,11 +228,11 @@ class Publication:
         return temporary
 
     def take(self, target: Path, source: Path, listed: WrittenFile) -> bool:
-        """Add an earlier file under a new name: as a clone or link where possible, else as a copy.
+        """Add an earlier file under a new name: as a clone or link if possible, else as a copy.
 
-        False where the file is missing or is not what it was when it was `listed`.
+        Returns False if the file is missing, or is not as it was when it was `listed`.
         """
-        # Also one that is in its place already: another program may replace it before `publish`.
+        # Also a file that is in its place already: another program may replace it before `publish`.
         target = behind_links(target)
         temporary = self._temporary_for(target)
         if duplicate(source, temporary, self.mode) and is_unchanged(temporary, listed):
@@ -248,9 +246,10 @@ class Publication:
     def publish(self, only_if: Callable[[], bool] = _always) -> None:
         """Rename every file to its target; the folders are flushed before this returns.
 
-        Nothing is renamed in a folder in whose turn `only_if` is false. Only one program at a time
-        renames files in a folder, and any with a last file in the same folder, so that two sets do
-        not mix. Raises RuntimeError, and renames nothing, if a file was begun and not finished.
+        If `only_if` returns false for a folder, nothing is renamed there. Only one program at a
+        time renames files in a folder, and only one at a time publishes a set whose last file is in
+        the same folder, so that two sets do not mix. Raises RuntimeError, and renames nothing, if a
+        file was begun and not finished.
         """
         if not all(pending.is_finished for pending in self._pending):
             raise RuntimeError("a file is still being written")
@@ -275,8 +274,8 @@ class Publication:
 
 
 class PartOfPublication(Publication):
-    """Files that this process makes for the publication of another one, which flushes and renames
-    them.
+    """Files that this process makes for the publication of another process, which flushes and
+    renames them.
     """
 
     def __init__(self, mode: int, names: TemporaryNames) -> None:
@@ -296,10 +295,10 @@ class PartOfPublication(Publication):
         return is_taken
 
     def _flush_beside(self) -> None:
-        """Nothing: flushed twice, a file would be waited for twice."""
+        """Do nothing: a file that is flushed twice would be waited for twice."""
 
     def hand_over(self) -> list[MadeFile]:
-        """The files since the last time; from now on, they are the other process's."""
+        """The files since the last call; from now on, they belong to the other process."""
         made, self._made = self._made, []
         for pending in self._pending:
             pending.close()
@@ -314,7 +313,7 @@ def _refuse_irregular(target: Path) -> None:
 
 
 def _rename(temporary: Path, target: Path) -> None:
-    """Renaming a link to another link of the same file would leave both names."""
+    """Rename; for two links to the same file, a plain rename would leave both names."""
     with contextlib.suppress(FileNotFoundError):
         if temporary.samefile(target):
             temporary.unlink()
@@ -323,12 +322,12 @@ def _rename(temporary: Path, target: Path) -> None:
 
 
 def duplicate(source: Path, target: Path, mode: int) -> bool:
-    """Create `target` with the content of a file, without writing it again where possible: as a
-    clone, else as a hard link, else as a copy. False where the source cannot be read.
+    """Create `target` with the content of a file, without writing it again if possible: as a clone,
+    else as a hard link, else as a copy. Returns False if the source cannot be read.
     """
     try:
         found = source.lstat()
-        if not stat.S_ISREG(found.st_mode):  # to open a pipe would block for ever
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would block for ever
             return False
         original = source.open("rb")
     except OSError:
@@ -342,7 +341,7 @@ def duplicate(source: Path, target: Path, mode: int) -> bool:
     return True
 
 
-_FICLONE = 0x40049409  # of Linux' linux/fs.h; Python has no name for it
+_FICLONE = 0x40049409  # from Linux' linux/fs.h; Python has no name for it
 
 
 def _cloned(original: BinaryIO, target: Path, mode: int) -> bool:
@@ -360,7 +359,7 @@ def _cloned(original: BinaryIO, target: Path, mode: int) -> bool:
 
 
 def _linked(source: Path, found: os.stat_result, target: Path, mode: int) -> bool:
-    """Give the file another name. Both then have one mode and owner, so these must be right."""
+    """Give the file another name. Both names share one mode and owner, so these must be right."""
     if os.name == "nt" or (stat.S_IMODE(found.st_mode), found.st_uid) != (mode, os.geteuid()):
         return False
     try:

@@ -1,7 +1,7 @@
 """Secrets in files: checking who else can read or replace them, and writing them.
 
 A user's secret must have mode 0600, in a folder that nobody else can write to. Secrets that a
-platform mounts have other modes, which no `chmod` can change: Kubernetes gives 0440 to a group of
+platform mounts have other modes, which `chmod` cannot change: Kubernetes gives 0440 to a group of
 the process, through links; systemd shows an access list as group bits; Docker gives 0444. These are
 recognized by their mount, which is read-only, in memory, or both.
 """
@@ -24,7 +24,7 @@ from dashboard_scraper.publication import write_whole
 
 logger = logging.getLogger(__name__)
 
-# Windows has no such modes, and shows every file as one that all can read.
+# Windows has no such modes, and shows every file as readable by everybody.
 _HAS_MODES = os.name != "nt"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -35,7 +35,7 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def read_private(path: Path, *, allow_readable: bool = False) -> bytes:
-    """Read a secret; UsageError where others can read or replace it, FileNotFoundError where it is
+    """Read a secret; UsageError if others can read or replace it, FileNotFoundError if it is
     missing.
 
     With `allow_readable`, a secret that others can read is accepted with a warning.
@@ -55,8 +55,8 @@ def write_private(
 ) -> None:
     """Write a secret with mode 0600; a new folder gets 0700. `only_if` as in `write_whole`.
 
-    `setting` is the name of the setting with the path. UsageError where the file is a link, since
-    its target would be replaced, and where others can write to the folder.
+    `setting` is the name of the setting with the path. UsageError if the file is a link, since its
+    target would be replaced, or if others can write to the folder.
     """
     make_folder(path.parent, 0o700)
     if path.is_symlink():
@@ -70,7 +70,7 @@ def write_private(
 
 
 def check_private(path: Path, descriptor: int, *, allow_readable: bool) -> None:
-    """UsageError where others can read the open file, or replace it; see `read_private`."""
+    """UsageError if others can read the open file, or replace it; see `read_private`."""
     if not _HAS_MODES:
         return
     state = os.fstat(descriptor)
@@ -107,7 +107,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 def _file_system(device: int) -> str:
-    """The type of the file system on the device; empty where it is unknown."""
+    """The type of the file system on the device; empty if it is unknown."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace")
@@ -121,7 +121,7 @@ def _file_system(device: int) -> str:
 
 
 def _is_as_mounted(state: os.stat_result, mode: int, place: _Place) -> bool:
-    """Whether the mode is one that platforms give to secrets of this process only."""
+    """Whether the mode is one that platforms give to secrets that only this process may read."""
     if place.read_only and place.in_memory:
         return True
     ours = state.st_uid in (_ROOT, os.geteuid()) and state.st_gid in _own_groups()
@@ -129,15 +129,16 @@ def _is_as_mounted(state: os.stat_result, mode: int, place: _Place) -> bool:
 
 
 def _own_groups() -> set[int]:
-    """This process' groups and root's: systemd's access list shows as bits of root's group."""
+    """This process's groups and root's: systemd's access list shows as bits of root's group."""
     return {_ROOT, os.getegid(), *os.getgroups()}
 
 
 def _excuse(path: Path, state: os.stat_result, mode: int, place: _Place) -> str | None:
-    """Why a file whose mode lets others read it is accepted; None where it is not.
+    """Why a file whose mode lets others read it is accepted; None if it is not.
 
-    It is on a read-only mount; or nobody can write to it, not even its owner, who is this user or
-    root, and it is in memory or below a folder that no other user can enter.
+    Accepted are files on a read-only mount; and files that nobody can write to, not even the owner,
+    who must be this user or root, if they are in memory or below a folder that no other user can
+    enter.
     """
     if place.read_only:
         return "it is on a read-only mount"
@@ -156,7 +157,7 @@ def _is_out_of_reach(path: Path) -> bool:
 
 
 def _refuse_shared_folder(path: Path, state: os.stat_result | None) -> None:
-    """UsageError where others can replace the file; `state` is None where it is to be written."""
+    """UsageError if others can replace the file; `state` is None if it is not written yet."""
     for folder in dict.fromkeys((path.parent, Path(os.path.realpath(path)).parent)):
         if not _others_can_write(folder):
             continue

@@ -1,4 +1,4 @@
-"""Whom outputs show of the people on each stored day, counted without loading a row."""
+"""Which people outputs show on each stored day, counted without loading a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard_scraper.store import LedgerDay, Reader
 class ShownPeople:
     """Bitmaps of the people on each stored day of a window, with one bit for each person.
 
-    Service accounts are left out where the audience leaves them out.
+    Service accounts are left out if the audience leaves them out.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class ShownPeople:
         return list(self._days)
 
     def listed(self, day: date) -> int:
-        """Everybody with a row."""
+        """Everybody who has a row."""
         return self._shown(day, self._days[day].listed)
 
     def active(self, day: date) -> int:
-        """Everybody with activity."""
+        """Everybody who was active."""
         return self._shown(day, self._days[day].active)
 
     def active_in(self, day: date) -> list[int]:
-        """Everybody with activity in each of the areas."""
+        """Everybody who was active in each of the areas."""
         return [self._shown(day, area) for area in self._days[day].areas]
 
     def services(self, day: date) -> int:
-        """Those all of whose accounts on the day are service accounts."""
+        """People all of whose accounts on the day are service accounts."""
         people = self._days[day]
         return self.listed(day) & ~self._shown(day, people.listed & ~people.service)
 
@@ -70,11 +70,12 @@ def unknown_of_merged(
     logins: Iterable[str],
     naming: Naming,
 ) -> Iterator[tuple[str, tuple[Count, ...]]]:
-    """What to add to the sums by user of everybody with several spellings: None for what is unknown
-    of their days, and else 0. These sums are without a spelling that was not active, but what is
-    unknown of it is unknown of the person's day.
+    """What to add to the per-user sums of everybody with several spellings: None for a metric that
+    is unknown on one of their days, else 0. These sums leave out a spelling that was not active,
+    but what is unknown of the spelling is unknown of the person's day.
 
-    Loads the days on which one of the metrics is unknown of anybody, if somebody has spellings.
+    Loads the days on which one of the metrics is unknown for anybody, if somebody has several
+    spellings.
     """
     names = {login: naming.name(login) for login in logins}
     spellings = Counter(names.values())

@@ -22,7 +22,7 @@ Note = Callable[[Attributes], None]
 
 
 class Tracer(Protocol):
-    """What measures spans. An error that leaves a span is the span's, and is raised further."""
+    """What measures spans. An error that leaves a span is recorded in it, and raised again."""
 
     def span(
         self, name: str, attributes: Attributes, *, is_request: bool
@@ -36,7 +36,7 @@ class Tracer(Protocol):
 
 
 def _forget(_attributes: Attributes) -> None:
-    """The note of a span that nobody measures."""
+    """The `annotate` of a span that nobody measures."""
 
 
 _TRACER: ContextVar[Tracer | None] = ContextVar("tracer", default=None)
@@ -58,7 +58,8 @@ def span(
 ) -> AbstractContextManager[Note]:
     """A part of the run, as `with span("fetch day", {"day": "2026-11-03"}):`.
 
-    Attributes name no person and have no secret; `is_request` where it waits for another service.
+    Attributes contain no names of persons and no secrets; `is_request` if it waits for another
+    service.
     """
     tracer = _TRACER.get()
     if tracer is None:

@@ -63,8 +63,8 @@ def github_records(
 ) -> DataFrame:
     """The columns `day`, `sort_key` and `line`, with a record for each user-day with activity.
 
-    All tables are those of one source. `daily_totals` says on which days editors and languages add
-    up, and for which days 28 days are known, as adoption phases need.
+    All tables are of one source. `daily_totals` says on which days editors and languages add up,
+    and for which days the 28 days that adoption phases need are known.
     """
     first_days = user_days.groupBy("user_login").agg(f.min("day"))
     people = github_people([(row[0], row[1]) for row in first_days.collect()])
@@ -95,13 +95,13 @@ def copilot_records(user_days: DataFrame, stamp: Stamp) -> DataFrame:
 
 
 def write(lines: DataFrame, place: str) -> None:
-    """Write the records as text, each day's in the order of the local files, below `day=...`."""
+    """Write the records as text below `day=...`; each day's are in the order of the local files."""
     ordered = lines.repartition("day").sortWithinPartitions("day", "sort_key")
     ordered.select("day", "line").write.partitionBy("day").mode("overwrite").text(place)
 
 
 def _with_phases(rows: DataFrame, stored: Set[date]) -> DataFrame:
-    """With the phases of those days up to which 28 are stored, as `adoption.phases_on`."""
+    """With phases as in `adoption.phases_on`, for days up to which 28 days in a row are stored."""
     month = Sql.partitionBy("person").orderBy(f.unix_date("day")).rangeBetween(1 - DAYS, 0)
 
     def often(area: str) -> Column:
@@ -122,7 +122,7 @@ def _in_window(user_days: DataFrame, stamp: Stamp) -> DataFrame:
 
 
 def _keys_in(user_days: DataFrame) -> list[str]:
-    """With the source where it is known: the conversion refuses one without the figures."""
+    """The keys, with the source if known: the conversion refuses one that lacks the figures."""
     return [*(["source"] if "source" in user_days.columns else []), *_USER_DAY]
 
 
@@ -147,7 +147,7 @@ def _converted(
 
 
 def _table(spark: SparkSession, place: str | None, source: str) -> Any:
-    """The source's rows of a folder or URL with Parquet, or of a table such as Iceberg's."""
+    """The source's rows in a folder or URL with Parquet, or in a table such as an Iceberg table."""
     if place is None:
         return None
     table = spark.read.parquet(place) if "/" in place else spark.table(place)
