@@ -1,4 +1,4 @@
-"""Closes the costs of a billing period, for sources without figures of their own for each day."""
+"""Closes the costs of a billing period, for sources that report no daily totals."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ Refetch = Callable[[Window], None]
 
 
 def close_period(store: Store, name: str, source: CostSource, fetch: Refetch) -> None:
-    """Compare the stored costs of the current billing period with the source's own figures of it.
+    """Compare the stored costs of the current billing period with the source's own figures for it.
 
-    Where they differ for the first time, its days are fetched once more. If they still differ, each
-    of them is marked: nothing shows which one is wrong. Where they agree, marks are removed.
+    If they differ for the first time, the period's days are fetched once more. If they still
+    differ, each of these days is marked: nothing shows which one is wrong. If they agree, marks are
+    removed.
     """
     closed = source.close_period(lambda window: _rows(store, name, window))
     if closed is None:

@@ -46,11 +46,11 @@ from dashboard_scraper.sync.seats import fill_seats
 
 logger = logging.getLogger(__name__)
 
-# Less than a day, so that a nightly job that starts a little earlier still rechecks; but two runs
-# of one night do not recheck the same days.
+# Less than a day, so that a nightly job that starts a little earlier still rechecks; but long
+# enough that two runs of one night do not recheck the same days.
 _RECHECKED_AFTER = timedelta(hours=20)
 
-# Log an estimate beforehand for runs that take longer.
+# Runs that take longer log an estimate beforehand.
 _LONG_SECONDS = 60
 
 
@@ -62,7 +62,7 @@ class Outcome(msgspec.Struct, frozen=True):
     reviewed: list[ScraperError]
 
     def error(self, window: Window) -> ScraperError | None:
-        """What the run ends with, where not every day is there; doubts are the verdict's."""
+        """The error to end with if days are missing; the verdict has the errors of doubts."""
         if self.failures.keys() >= set(window.days()):
             return self.failures[min(self.failures)]
         if self.failures:
@@ -80,9 +80,9 @@ def days_to_fetch(
 ) -> list[date]:
     """The days of the window that are missing or not settled, oldest first.
 
-    With `doubts`, also days in doubt: while a newer version is held; if the day does not add up or
-    is suspicious, until the source has repeated the answer on some later days. With `totals`, also
-    days that were stored without the tenant's figures, and so were never reconciled.
+    With `doubts`, also days in doubt: while a newer version is held; or while the day does not add
+    up or is suspicious, until the source has repeated the answer on some later days. With `totals`,
+    also days that were stored without the tenant's figures, and so were never reconciled.
     """
     return [
         day
@@ -99,8 +99,8 @@ def days_to_recheck(
 ) -> list[date]:
     """Stored days to fetch again as a check: a source may restate figures that no total reveals.
 
-    Those fetched longest ago first, so that every day gets its turn; but no day from which somebody
-    was removed, since the source would bring the person back.
+    Those fetched longest ago come first, so that every day gets its turn. Days from which somebody
+    was removed are left out, since the source would bring the person back.
     """
     due = [
         row
@@ -117,8 +117,8 @@ def run_daily_job(
     """Bring every day of the window into the store, then write every file.
 
     Returns the verdict on days in doubt. Raises DaysMissing after the files of the other days are
-    written, or the error that ended the run; `withdraw` says which files remain then. LockHeld
-    changes nothing.
+    written, or the error that ended the run; `withdraw` says which files remain then. With
+    LockHeld, nothing has changed.
     """
     undo = functools.partial(_withdraw, job, export)
     with latest_follows(export, job.clock):
@@ -192,7 +192,7 @@ def _recorded(job: Job) -> AbstractContextManager[RunRecord]:
 
 class _Plan(msgspec.Struct, frozen=True):
     """The days that are needed, those to fetch again as a check, those whose totals to compare, and
-    those that are needed, but not published yet.
+    those that are needed but not published yet.
     """
 
     needed: list[date]
@@ -211,7 +211,7 @@ def bring_up_to_date(
 ) -> Outcome:
     """Fetch and store, one by one, the days of the window that are needed; with `refresh`, all.
 
-    With `compare`, stored days are compared with the source's totals of now, and fetched again if
+    With `compare`, stored days are compared with the source's current totals, and fetched again if
     these differ.
     """
     if not source.has_totals:
@@ -234,13 +234,14 @@ def bring_up_to_date(
     if plan.compared:
         again_fetched, incomplete = _compare(job, source, plan.compared, failures, record)
         failures |= again_fetched.failures
-        # A day that is new in this run stays new if the source then repeats the same answer.
+        # A day that is new in this run stays new even if the source then repeats the same answer.
         fetched.results.update(
             (day, result)
             for day, result in again_fetched.results.items()
             if result is not Stored.SAME or day not in fetched.results
         )
-    # Before the details, which belong to the figures in force: the review may change these.
+    # Before the details, which belong to the figures in force: the review may change which these
+    # are.
     reviewed = review(job.store, source.name, window, fetched.results, job.caution)
     incomplete += fill_details(job.store, source, window, now)
     rules = CostRules(job.cost_settle_days, job.caution.confirmations, job.clock)
@@ -262,7 +263,7 @@ def _planned(
     recheck = days_to_recheck(rest, wanted, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
     if len(compared) == 1 and {*compared} <= {*needed, *recheck}:
-        compared = []  # one day that is fetched anyway is compared with the same answer
+        compared = []  # a single day that is fetched anyway would be compared with the same answer
     return _Plan(needed, recheck, compared, [day for day in wanted if day > published.end])
 
 
@@ -298,9 +299,9 @@ def _compare(
     """Fetch again the days whose totals have changed since the source's last answer for them.
 
     Days that were fetched just now are compared too: a range without gaps costs fewer requests, and
-    a total of a range that is not the sum of its days is a contradiction in the source's answers.
-    So is a day that differs here, but is unchanged when it is fetched again. Errors are returned
-    beside the days that were fetched before them.
+    a range's total that is not the sum of its days is a contradiction in the source's answers. So
+    is a day that differs here, but is unchanged when it is fetched again. Errors are returned
+    together with the days that were fetched before them.
     """
     fetched = Fetched()
     try:
@@ -363,7 +364,7 @@ def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
         logger.error("%s", error)
     if len(others) > NAMED_AT_MOST:
         logger.error("and %d more errors", len(others) - NAMED_AT_MOST)
-    # With --quiet this is all that is logged of it.
+    # With --quiet, only this is logged of the failures.
     early = all(isinstance(error, NotPublished) for error in outcome.failures.values())
     advice = "run it again when the source has published them" if early else "run it again"
     summarise(window, outcome.failures, advice)

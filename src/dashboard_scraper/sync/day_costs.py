@@ -1,8 +1,8 @@
 """Fetches the costs of stored days, on a schedule of their own: bills are corrected for weeks.
 
-Where a source has its own totals, one request has those of up to 90 days. They show which stored
-days have changed since, and what the rows of each day must add up to. Of a source without totals,
-the days that are missing, not settled, or whose usage was revised since, are fetched.
+If a source has its own totals, one request returns those of up to 90 days. They show which stored
+days have changed since, and what the rows of each day must add up to. For a source without totals,
+a day is fetched if it is missing or not settled, or if its usage was revised since.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from dashboard_scraper.sync.day_details import DETAIL_ERRORS
 
 logger = logging.getLogger(__name__)
 
-# Rows that are in memory at once: 20 pages, or one day if a day has more.
+# Most rows in memory at once: 20 pages, or one day if a day has more.
 _MOST_ROWS = 20_000
 _BUDGETS_OF = timedelta(days=90)
 """Who had a row of usage so recently is asked for."""
 
 
 class CostRules(msgspec.Struct, frozen=True):
-    """When a day's costs are final: `settle_days` after its end; a day that does not add up, once
-    the source has given the same answer for `confirmations` more days.
+    """When a day's costs are final: `settle_days` after its end; for a day that does not add up,
+    once the source has repeated the same answer on `confirmations` more days.
     """
 
     settle_days: int
@@ -51,7 +51,8 @@ def fill_costs(
     store: Store, source: Source, window: Window, rules: CostRules, *, refresh: bool
 ) -> list[ScraperError]:
     """Fetch the costs of the window's days that are missing, not settled, or changed since; with
-    `refresh`, of all. Then the limits of users. Returns what could not be fetched.
+    `refresh`, the costs of all days. Then fetch the users' limits. Returns what could not be
+    fetched.
     """
     costs = source.costs
     if costs is None or not costs.wanted:
@@ -59,7 +60,8 @@ def fill_costs(
     published = source.published(rules.clock())
     start, end = max(window.start, published.start), min(window.end, published.end)
     failed: list[ScraperError] = []
-    # One request has the totals of so many days; without them, days are fetched one by one anyway.
+    # One request has the totals of this many days; without totals, days are fetched one by one
+    # anyway.
     most = costs.days_at_once if costs.has_totals else len(window)
     what = f"costs of {window} could not be fetched"
     try:
@@ -81,7 +83,7 @@ def fill_costs(
 
 
 def _refuse_loss(store: Store, name: str) -> None:
-    """ContractBroken where there were costs before: then these are missing, and not absent."""
+    """Raise ContractBroken if the store has costs: then new ones are missing, not absent."""
     with store.reading() as reader:
         had_some = reader.has_costs(name)
     if had_some:
@@ -99,7 +101,7 @@ def _fetch_stored(
     failed: list[ScraperError],
     window: Window,
 ) -> None:
-    """Fetch the days of the window whose costs are stored; adds what failed."""
+    """Fetch the days of the window whose costs are stored; adds errors to `failed`."""
     with store.reading() as reader:
         stored = reader.cost_ledger(name, window)
     for run in runs_of_days(stored):
@@ -123,11 +125,11 @@ class _Filling:
         with store.reading() as reader:
             self._stored = reader.cost_ledger(name, window)
             self._ledger = reader.ledger(name, window)
-        self._most_rows = 0  # that a day has had so far
+        self._most_rows = 0  # of a day so far
         self.failed: list[ScraperError] = []
 
     def run(self, *, refresh: bool) -> bool:
-        """Fetch what is needed; False where the source has no costs for this tenant."""
+        """Fetch what is needed; False if the source has no costs for this tenant."""
         moment = self._rules.clock()
         totals = self._totals()
         if totals is None:
@@ -141,8 +143,8 @@ class _Filling:
         return True
 
     def _totals(self) -> Mapping[date, CostFigures | None] | None:
-        """The source's own figures of each day, oldest first, where it has any; where the answer is
-        malformed, each by itself, and none of the days that are.
+        """The source's own figures of each day, oldest first, if it has any. If the answer is
+        malformed, each day is requested separately, and days that are still malformed are left out.
         """
         if not self._source.has_totals:
             return dict.fromkeys(self._window.days())
@@ -156,7 +158,7 @@ class _Filling:
         return found
 
     def _totals_of_days(self) -> tuple[dict[date, CostFigures], list[ScraperError]]:
-        """Of each day that has well-formed ones, and why the others have none."""
+        """The figures of each day with a well-formed answer, and why the others have none."""
         found: dict[date, CostFigures] = {}
         failed: list[ScraperError] = []
         for day in self._window.days():
@@ -167,8 +169,8 @@ class _Filling:
         return found, failed
 
     def _fetch(self, window: Window, totals: Mapping[date, CostFigures | None]) -> None:
-        """Fetch and store the costs of days; each by itself where an answer is malformed, since
-        that may be about one of them.
+        """Fetch and store the costs of days; if an answer is malformed, each day separately, since
+        only one of them may be the cause.
         """
         fetched_at = self._rules.clock()
         try:
@@ -195,8 +197,8 @@ class _Filling:
         return bool(is_open) or not is_settled(row, self._rules.settle_days, now)
 
     def _is_usage_newer(self, row: CostLedgerDay) -> bool:
-        """Whether the day's usage was revised since: then its costs probably were, too, and no
-        total of the source says so.
+        """Whether the day's usage was revised since: then its costs probably were, too, although no
+        total of the source shows it.
         """
         usage = self._ledger.get(row.day)
         if usage is None or usage.accepted_at is None:
@@ -204,7 +206,7 @@ class _Filling:
         return usage.accepted_at > row.fetched_at
 
     def _windows(self, run: Window) -> Iterator[Window]:
-        """Parts of the run whose rows fit into memory, by what a day had before: first a day."""
+        """Parts of the run whose rows fit into memory, judged by the largest day so far."""
         start = run.start
         while start <= run.end:
             fitting = max(1, _MOST_ROWS // self._most_rows) if self._most_rows else 1
@@ -250,8 +252,8 @@ class _Filling:
     def _removed_from(self, costs: CostDay) -> set[str]:
         """Users who were removed from the day, and must not come back with its costs.
 
-        Who still has usage or costs on the day was not removed from it; nobody else can be told
-        from who was.
+        Anybody who still has usage or costs on the day was not removed from it. Everybody else
+        counts as removed, since they cannot be told apart from those who were.
         """
         usage, stored = self._ledger.get(costs.day), self._stored.get(costs.day)
         if not any(row and row.forgotten for row in (usage, stored)):
@@ -275,10 +277,10 @@ def _changes(before: CostLedgerDay, costs: CostDay) -> str:
 
 
 def _fill_budgets(store: Store, name: str, source: CostSource, now: datetime) -> None:
-    """Replace the stored limits of users by those of now.
+    """Replace the stored limits of users by the current ones.
 
-    Whose limits are asked for does not depend on the run's days: a run for old days or a single one
-    would remove the limits of everybody who was not active on them.
+    The users whose limits are fetched do not depend on the run's days: otherwise a run for old
+    days, or for a single day, would remove the limits of everybody who was not active on them.
     """
     today = utc_day(now)
     with store.reading() as reader:

@@ -32,8 +32,8 @@ from dashboard_scraper.store import DetailStatus, LedgerDay, Store
 
 logger = logging.getLogger(__name__)
 
-# These lose only details, also SignInRequired and UsageError: a token may lack their scope while
-# the users' figures, which are stored by now, could be fetched.
+# These errors lose only details. SignInRequired and UsageError are among them: a token may lack the
+# scope for details, while the users' figures, which are stored by now, could be fetched.
 DETAIL_ERRORS = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
 _RECORDS_PER_USER = 3  # until the first days are known
 _WORTH_SHOWING_SECONDS = 10
@@ -75,7 +75,8 @@ def _fill_editor_languages(
         except DETAIL_ERRORS as error:
             what = f"editors and languages of {row.day} could not be fetched"
             failed.append(error.preceded_by(what))
-            # A broken answer may be that day's alone; any other error would repeat on every day.
+            # A malformed answer may affect only that day; any other error would repeat on every
+            # day.
             if not isinstance(error, ContractBroken):
                 break
         else:
@@ -92,7 +93,7 @@ def _fill_editor_languages(
 
 
 class _Expected:
-    """Estimates requests by the records per user of the days so far: none are known beforehand."""
+    """Estimates requests from the records per user of the days so far."""
 
     def __init__(self) -> None:
         self._users, self._records = 1, _RECORDS_PER_USER
@@ -103,7 +104,7 @@ class _Expected:
         self._records += records
 
     def shown(self, details: Details, lacking: Iterable[LedgerDay]) -> str:
-        """`: about 40 requests, 4 min`; empty for a few seconds."""
+        """Such as `: about 40 requests, 4 min`; empty if it takes only a few seconds."""
         records = (row.users * self._records / self._users for row in lacking)
         estimate = details.estimate_records(records)
         if estimate.seconds < _WORTH_SHOWING_SECONDS:
@@ -119,7 +120,7 @@ def _fill_day(store: Store, name: str, details: Details, row: LedgerDay, now: da
 
     def fetched() -> list[EditorLanguageUsage]:
         usages = details.fetch_editor_languages(row.day) if users else []
-        # Somebody who was removed from the day must not come back.
+        # A person who was removed from the day must not come back.
         return [each for each in usages if not row.forgotten or person_key(each.user) in persons]
 
     usages = fetched()
@@ -178,7 +179,7 @@ def _fill_credits(
 
 
 def _without_credits(stored: Iterable[LedgerDay]) -> list[ScraperError]:
-    """An error where there were credits before: then these are missing, and not absent."""
+    """An error if there were credits before: then these are missing, and not absent."""
     if any(row.credits is not None for row in stored):
         return [
             ContractBroken(
@@ -193,7 +194,7 @@ def _without_credits(stored: Iterable[LedgerDay]) -> list[ScraperError]:
 def _store_credits(
     store: Store, name: str, row: LedgerDay, credits_of: dict[str, float], now: datetime
 ) -> None:
-    if row.forgotten:  # somebody who was removed from the day must not come back
+    if row.forgotten:  # a person who was removed from the day must not come back
         with store.reading() as reader:
             persons = {person_key(user.user) for user in reader.day(row).users}
         credits_of = {

@@ -1,4 +1,4 @@
-"""Fetches days, several at once, and stores each as it comes; what fails is tried once more."""
+"""Fetches days, several at once, and stores each as it arrives; failed days are tried once more."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ from dashboard_scraper.sync.workers import each_done
 
 logger = logging.getLogger(__name__)
 
-# These fail one day, which may succeed later; any other error would fail every day, and ends the
-# run.
+# These errors fail one day, which may succeed later; any other error would fail every day, and ends
+# the run.
 DAY_ERRORS = (SourceUnavailable, ContractBroken, NotPublished)
 
-# After so many unavailable days in a row the source is down, and the rest would only add load.
+# After this many unavailable days in a row, the source is down, and more requests would only add
+# load.
 _OUTAGE = DAYS
 
 Failures = dict[date, ScraperError]
@@ -51,8 +52,9 @@ Progress = Callable[
 
 
 class Job(msgspec.Struct, frozen=True):
-    """How to bring days of a source into the store; `command` is what the run is recorded as,
-    `outputs` is EXPORT_DIR, and `meanwhile` is done while the first answers are awaited.
+    """How to bring a source's days into the store. `command` is the name under which the run is
+    recorded, `outputs` is EXPORT_DIR, and `meanwhile` is called while the first answers are
+    awaited.
     """
 
     store: Store
@@ -77,7 +79,7 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 def fetch_and_store(job: Job, source: Source, days: list[date], record: RunRecord) -> Fetched:
-    """Fetch every day, and at the end those that failed once more."""
+    """Fetch every day, and at the end try the failed ones once more."""
     if not days:
         return Fetched()
     with job.progress(days, source.estimate) as report:
@@ -94,7 +96,7 @@ def fetch_and_store(job: Job, source: Source, days: list[date], record: RunRecor
 
 
 def _parts_to_try(again: list[date], fetched: Fetched) -> list[list[date]]:
-    """All days at once; where the source seems to be down, first one that shows whether it is."""
+    """All days at once; if the source seems to be down, first one day that shows whether it is."""
     errors = (fetched.failures[day] for day in again)
     is_down = not fetched.results and all(isinstance(e, SourceUnavailable) for e in errors)
     return [part for part in ((again[:1], again[1:]) if is_down else (again,)) if part]
@@ -111,7 +113,7 @@ def _fetch_days(
     fetched = Fetched()
     in_a_row = 0
     with contextlib.ExitStack() as on_error:
-        on_error.callback(source.stop)  # ends threads that wait for their next attempt, too
+        on_error.callback(source.stop)  # also ends threads that wait for their next attempt
         # Each thread stores its day at once: a queue of days of a large tenant would be big.
         fetch = functools.partial(_fetch_day, job, source, Turns())
         for day, result in each_done(fetch, days, job.workers, job.meanwhile):
@@ -139,7 +141,7 @@ def _fetch_day(job: Job, source: Source, turns: Turns, day: date) -> Stored:
 
 
 def _fetched(job: Job, source: Source, day: date) -> tuple[DayUsage, datetime]:
-    """A day's figures, and when they began to be fetched."""
+    """A day's figures, and the time at which fetching them began."""
     with span("fetch day", {"day": f"{day}"}):
         fetched_at = job.clock()
         usage = source.fetch_day(day)

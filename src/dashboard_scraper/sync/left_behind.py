@@ -1,5 +1,5 @@
-"""Days before the window of the nightly job that it did not finish, as where the machine was off
-for longer than the window: no later night comes back to them.
+"""Days before the window that the nightly job did not finish, for example because the machine was
+off for longer than the window: no later night comes back to them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _IN_TIME = timedelta(days=DAYS)
 
 
 class LeftBehind(msgspec.Struct, frozen=True):
-    """Days before the window, oldest first: stored ones that were last fetched before they or their
-    costs had settled, and those that are missing although days before them were fetched by the
-    nightly job, in the weeks after their end. Days that somebody filled later say nothing of the
-    days around them.
+    """Days before the window, oldest first.
+
+    `unsettled` are stored days that were last fetched before they or their costs had settled.
+    `missing` are days that are not stored, although earlier days were fetched within weeks of their
+    end, as the nightly job does. Days that somebody filled in later do not count as such.
     """
 
     unsettled: list[date]
@@ -42,7 +43,7 @@ def left_behind(
     settle_days: int,
     cost_settle_days: int | None = None,
 ) -> LeftBehind:
-    """Those among `earlier` days. Costs count where there is a `cost_settle_days`."""
+    """Find them among the `earlier` days. Costs are checked if there is a `cost_settle_days`."""
     fetched = reader.fetch_times(source, earlier)
     unsettled = {
         day for day, at in fetched.items() if not settled_by(day, at.last, settle_days, now)
@@ -60,7 +61,7 @@ def left_behind(
 
 
 def warn_of_left_behind(job: Job, reader: Reader, source: Source, window: Window) -> None:
-    """Log which days before the window the source still has, and `backfill` alone would finish."""
+    """Log which days before the window the source still has, but only `backfill` would finish."""
     now = job.clock()
     oldest, newest = source.published(now).start, window.start - timedelta(days=1)
     if oldest > newest:

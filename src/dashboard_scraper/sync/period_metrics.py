@@ -1,4 +1,4 @@
-"""Fetches a period's figures, as the source sums them, into one CSV."""
+"""Fetches the figures of a period, summed by the source, into one CSV."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def default_name(window: Window, today: date, *, asked_for: bool) -> str:
 
 
 class Period(msgspec.Struct, frozen=True):
-    """A source's period, when it is fetched, and the users' file; the tenant's is beside it."""
+    """A source's period, when it is fetched, and the users' file; the tenant's is beside that."""
 
     source: str
     window: Window
@@ -80,7 +80,7 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether it is completed, so that its figures can be stored: today's still grow."""
+        """Whether the period is over, so that its figures can be stored: today's still grow."""
         return self.window.end < utc_day(self.now)
 
     @property
@@ -104,7 +104,7 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def marked(self) -> str:
-        """What was done with figures in doubt, in words."""
+        """What was done with figures in doubt."""
         return f"every file is written; {self.notes.name} says so"
 
 
@@ -119,7 +119,7 @@ def export_period(
     """Fetch the selected endpoints, store completed days, and write the files, all or none.
 
     Returns the paths and the verdict on doubts. If it fails, files of an earlier run under the same
-    names are set aside; LockHeld changes nothing.
+    names are set aside; with LockHeld, nothing has changed.
     """
     with (
         replaced_or_set_aside(period.replaced, store.locked()),
@@ -153,7 +153,7 @@ def export_period(
 
 @contextlib.contextmanager
 def _recorded(store: Store, period: Period, outputs: Path) -> Iterator[RunRecord]:
-    """Record the run in the store, unless the period is not over: nothing is stored then."""
+    """Record the run in the store, unless the period is not over: then nothing is stored."""
     if not period.is_over:
         yield RunRecord()
         return
@@ -164,14 +164,14 @@ def _recorded(store: Store, period: Period, outputs: Path) -> Iterator[RunRecord
 def _verdict(
     period: Period, doubts: Sequence[Doubt], reviewed: Sequence[ScraperError], rules: Rules
 ) -> Verdict:
-    # Users and tenant are two requests, and figures of today grow between them.
+    # Users and tenant are two requests, and today's figures grow between them.
     if not period.is_over:
         rules = msgspec.structs.replace(rules, warn_of_unreconciled=True)
     return rules.verdict_on(doubts, period.marked, reviewed)
 
 
 def _implausible(window: Window, users: list[UserUsage] | OtherRecords | None) -> str | None:
-    """Why a period as a whole is implausible, in words: an account that sees nobody looks so."""
+    """Why a period as a whole is implausible: an account that sees nobody looks like this."""
     if not isinstance(users, list) or DayUsage(window.end, users).active:
         return None
     return without_anybody(window)
@@ -205,7 +205,7 @@ def _files(
     doubts: Sequence[Doubt],
     audience: Audience,
 ) -> dict[Path, bytes]:
-    """The files to write, with their contents; OutputFailed where another's is in the way."""
+    """The files to write, with their contents; OutputFailed if a foreign file is in the way."""
     files: dict[Path, bytes] = {}
     if doubts:
         refuse_foreign(period.notes)
@@ -221,10 +221,11 @@ def _files(
 def _period_file(
     period: Period, users: list[UserUsage] | OtherRecords | None, tenant: Sequence[TenantFigure]
 ) -> dict[Path, bytes]:
-    """The file that says for `convert` which days the users' file has, if it is needed."""
+    """The file that tells `convert` which days the users' file covers, if it is needed."""
     path, window = period_path(period.target), period.window
     if users is None:
-        # An earlier run's users' file may get its days from the tenant's file, replaced now.
+        # An earlier run's users' file may get its days from the tenant's file, which is now
+        # replaced.
         earlier = windows_beside(period.target) if _exists(period.target) else set()
         return {path: period_csv(*earlier)} if len(earlier) == 1 and earlier != {window} else {}
     is_known = name_has(period.target, window) or bool(tenant)
@@ -246,7 +247,7 @@ def _store(
 ) -> list[ScraperError]:
     """Store the tenant's figures, and the users' if the period is a single day.
 
-    Returns the errors to end the run with, once the files are written.
+    Returns the errors that end the run once the files are written.
     """
     if tenant:
         store.put_tenant_figures(period.source, tenant, period.now)
@@ -265,12 +266,12 @@ def _store(
 
 
 def _differences(window: Window, users: list[UserUsage], totals: Totals | None) -> list[Difference]:
-    """As of a stored day: somebody without an active day is not among the users with any."""
+    """As for a stored day: somebody without an active day is not counted among the active users."""
     return DayUsage(window.end, users, totals).differences
 
 
 def _totals(source_name: str, tenant: Sequence[TenantFigure]) -> Totals | None:
-    """The tenant's figures that must be the sums of the users', under the catalogue's names."""
+    """The tenant's figures that must equal the sums of the users', under the catalogue's names."""
     names, our_names = {total.name for total in TOTALS}, info_of(source_name).tenant_names
     found = {our_names.get(each.metric, each.metric): each.value for each in tenant}
     known = {name: n for name, n in found.items() if name in names and isinstance(n, int)}

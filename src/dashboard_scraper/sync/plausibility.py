@@ -1,8 +1,8 @@
 """Judges figures that were fetched for the first time, and so have no earlier version.
 
 They are compared with the same weekdays of earlier weeks, and with all other days. A holiday looks
-like a fault here, so a day is only marked as suspicious; but a whole window of empty or equal days
-is hardly a holiday.
+like a fault here, so a single day is only marked as suspicious; but a whole window of empty or
+equal days is hardly a holiday.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dashboard_scraper.sync.revisions import same_as_another
 _WEEKS = 4
 _WEEKS_AT_LEAST = 2
 # Suspicious: more than the factor times the highest of these weeks, or less than the lowest divided
-# by it; values below *_AT_LEAST vary too much by themselves.
+# by the factor; values below *_AT_LEAST vary too much to judge.
 _PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 4
 _SUM_FACTOR, _SUM_AT_LEAST = 10, 300
 _DAYS_EMPTY_AT_LEAST = DAYS_A_WEEK
@@ -34,7 +34,7 @@ def history_for(window: Window) -> Window:
 
 
 def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
-    """Why a day is suspicious, in words; `ledger` has the weeks before it too."""
+    """Why a day is suspicious; `ledger` must also have the weeks before it."""
     row = ledger[day]
     doubts = []
     if twin := same_as_another(row, ledger):
@@ -47,8 +47,8 @@ def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
 
 
 def active_before(day: date, ledger: Mapping[date, LedgerDay]) -> tuple[int, int] | None:
-    """The fewest and the most active users on the same weekday of the weeks before; None where
-    these are too few weeks, or too few people, to expect anybody on the day.
+    """The fewest and the most active users on the same weekday of the weeks before; None if these
+    are too few weeks, or too few people, to expect anybody to be active on the day.
     """
     before = [ledger.get(day - timedelta(weeks=back)) for back in range(1, _WEEKS + 1)]
     people = [each.active_users for each in before if each and not each.suspicious]
@@ -76,7 +76,7 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
 
 
 def _open(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
-    """Sums that are not the sum of their parts, though they were on all of the other days."""
+    """Totals that are not the sum of their parts, though they were on all of the other days."""
     before = [parts_differences(each.sums) for each in usual]
     return [
         f"{name} is not the sum of its parts"
@@ -99,14 +99,14 @@ def _described(name: str, value: int, usual: list[int]) -> str:
 
 
 def without_anybody(window: Window) -> str | None:
-    """Why a window in which nobody is active is implausible, in words; None for a short one."""
+    """Why a window in which nobody is active is implausible; None for a short one."""
     if len(window) < _DAYS_EMPTY_AT_LEAST:
         return None
     return f"nobody is active on any of the {len(window)} days from {window}"
 
 
 def implausible(window: Window, ledger: Mapping[date, LedgerDay]) -> str | None:
-    """Why a whole window is implausible, in words."""
+    """Why a whole window is implausible; None if it is not."""
     rows = [ledger[day] for day in window.days() if day in ledger]
     if len(rows) < len(window):
         return None

@@ -29,7 +29,7 @@ class Review(msgspec.Struct, frozen=True):
     implausible: str | None
 
     def errors(self) -> list[ScraperError]:
-        """The errors to end the run with, the most important first."""
+        """The errors that end the run, the most important first."""
         errors: list[ScraperError] = []
         if self.implausible:
             errors.append(Implausible(f"{self.implausible}; every file is written and marked"))
@@ -57,8 +57,8 @@ def review(
 ) -> Review:
     """Judge every held revision of the window, and mark suspicious days.
 
-    `stored` has what the store did with each answer of this run. Days with new figures of an
-    earlier one, which did not come so far, are judged too.
+    `stored` says what the store did with each answer of this run. New days of an earlier run that
+    ended before this step are judged too.
     """
     with store.reading() as reader:
         held = [_unmarked(change) for change in reader.held(source_name, window)]
@@ -84,7 +84,7 @@ def review(
 
 
 def _unmarked(change: Change) -> Change:
-    """That a day was not judged yet is no reason to believe whatever comes after it."""
+    """That a day was not judged yet does not make a later answer an improvement."""
     return msgspec.structs.replace(change, before=unmarked(change.before))
 
 
@@ -110,7 +110,8 @@ class _Suspicions:
         with store.reading() as reader:
             self._ledger = reader.judged_ledger(source_name, history_for(window))
         self.whole = implausible(window, self._ledger)
-        # A source that is wrong about some days may be wrong about everything it says that night.
+        # A source that is wrong about some days may be wrong about everything it reports that
+        # night.
         self._beside = f"fetched when answers for {listed_days(held)} were held" if held else None
 
     def mark(self, new: Collection[date], again: Collection[date], caution: Caution) -> None:

@@ -30,9 +30,9 @@ from dashboard_scraper.store import Change, LedgerDay, Status
 from dashboard_scraper.store.settling import is_settled
 from dashboard_scraper.store.unjudged import NOT_JUDGED
 
-# Smaller changes of a metric are ignored, since any of them is a large part of a small number.
+# Smaller changes of a metric are ignored, since any change is a large part of a small number.
 NEGLIGIBLE = 10
-# A day with less in it may equal another day by chance.
+# A day with smaller figures may equal another day by chance.
 _DISTINCTIVE = 20
 _PEOPLE = "active users"
 _NAMED_AT_MOST = 3
@@ -77,7 +77,7 @@ class Caution(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A held revision stays held for the `reason`; without one it is accepted.
+    """A held revision, which stays held for the `reason`; without a reason it is accepted.
 
     `note` says why it is accepted although it changes a lot.
     """
@@ -95,7 +95,7 @@ class Judgement(msgspec.Struct, frozen=True):
 def judge(
     held: Iterable[Change], ledger: Mapping[date, LedgerDay], caution: Caution
 ) -> list[Judgement]:
-    """Judge each held revision; `ledger` has the versions in force, also of the days around."""
+    """Judge each held revision; `ledger` has the versions in force, also of nearby days."""
     judgements = []
     small: list[Change] = []
     for change in held:
@@ -135,7 +135,7 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
 
 
 def _is_improvement(change: Change, caution: Caution) -> bool:
-    """Whether figures that were in doubt, or lack a removed person, are replaced by sound ones."""
+    """Whether sound figures replace doubtful ones, or ones that lack a removed person."""
     before, after = change.before, change.after
     doubtful = caution.differences(before) or before.suspicious
     return bool(before.forgotten or (doubtful and after.totals and not caution.differences(after)))
@@ -150,7 +150,7 @@ def same_as_another(day: LedgerDay, ledger: Mapping[date, LedgerDay]) -> date | 
 
 
 def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
-    """Why days with small changes are held: together they change too much in one direction."""
+    """Why days with small changes are held: together, they change too much in one direction."""
     reasons: dict[date, str] = {}
     for direction, parts_of in (("lose", _losses), ("gain", _gains)):
         shares: dict[str, dict[date, float]] = {}
@@ -160,7 +160,7 @@ def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
                     shares.setdefault(name, {})[change.before.day] = part
         for name, of_days in shares.items():
             days = [day for day, part in of_days.items() if part]
-            # A limit of the whole day means: accept everything that is possible at all.
+            # A limit of the whole day means that every possible change is accepted.
             many = len(days) >= _SEVERAL and caution.limit < 1
             if many or (len(days) > 1 and sum(of_days.values()) > caution.limit):
                 reason = f"{len(days)} days {direction} {name} at once"
@@ -189,13 +189,13 @@ def _parts(people: int, moved: Mapping[str, int], before: LedgerDay) -> dict[str
 
 
 def _unknown_now(change: Change) -> list[str]:
-    """Metrics that had a value and are unknown now."""
+    """Metrics that had a value before and are unknown now."""
     before, after = change.before.sums, change.after.sums
     return [metric.name for metric in COUNTS if before[metric] and after[metric] is None]
 
 
 def _open_now(change: Change) -> list[str]:
-    """Metrics that were the sum of their parts and no longer are."""
+    """Metrics that were the sum of their parts before and no longer are."""
     return [
         name
         for name, difference in parts_differences(change.after.sums).items()

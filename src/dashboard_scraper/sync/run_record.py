@@ -1,4 +1,4 @@
-"""Records in the store what a run did for a source, also where an error ends it."""
+"""Records in the store what a run did for a source, even if an error ends it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class RunRecord(msgspec.Struct):
-    """What a run has done so far. `error` is the one that it will end with, if it will."""
+    """What a run has done so far. `error` is the error that it will end with, if any."""
 
     results: dict[date, Stored] = {}
     failed: set[date] = set()
@@ -40,7 +40,7 @@ class RunRecord(msgspec.Struct):
         self.failed.add(day)
 
     def counts(self) -> RunCounts:
-        """How many there are of each."""
+        """The number of days with each result."""
         revised = sum(result is Stored.REVISED for result in self.results.values())
         requests = self.source.requests if self.source else 0
         return RunCounts(len(self.results), revised, len(self.failed), requests)
@@ -50,13 +50,14 @@ class RunRecord(msgspec.Struct):
 def recorded(
     store: Store, source: str, command: str, clock: Clock, outputs: Path
 ) -> Iterator[RunRecord]:
-    """Open the store, within its lock, and record a run in it: at the beginning that it runs, at
-    the end what it did.
+    """Open the store, holding its lock, and record a run in it: at the beginning that it is
+    running, at the end what it did.
 
-    If that cannot be recorded, the run fails, unless it failed already: then it is logged.
+    If that cannot be recorded, the run fails with this error; if it has failed already, this error
+    is only logged.
     """
     with store.opened():
-        # Before anything can fail, since the next run finds a store that is not new.
+        # Before anything can fail, since the next run will find a store that is not new.
         if store.is_new:
             warn_of_lost_store(outputs, store.shown)
         record = RunRecord()

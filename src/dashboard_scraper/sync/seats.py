@@ -1,4 +1,4 @@
-"""Fetches the seats that a source reports: those of now, since no source has them of the past."""
+"""Fetches the seats that a source reports: the current ones, since no source has past ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashboard_scraper.sync.day_details import DETAIL_ERRORS
 
 @measured("fetch seats")
 def fill_seats(store: Store, source: Source, now: datetime) -> list[ScraperError]:
-    """Store the seats of now; returns why they could not be fetched, if they could not."""
+    """Store the current seats; returns the error if they could not be fetched."""
     if source.seats is None:
         return []
     try:

@@ -1,7 +1,7 @@
 """Runs fetches in a few daemon threads.
 
-Not `concurrent.futures`, which waits for its threads when the program ends: one that reads from a
-server that hangs would delay the end of an interrupted run by the whole read timeout.
+Not `concurrent.futures`, which waits for its threads when the program ends: a thread that reads
+from a hanging server would delay the end of an interrupted run by the whole read timeout.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def each_done(
 ) -> Iterator[tuple[Item, Result | ScraperError]]:
     """Yield each item with what the function returned or the ScraperError that it raised.
 
-    In the order in which they finish. A new item starts only when the caller asks for the next
-    result, so at most `workers` results are in memory. `meanwhile` is called while the first are
-    awaited, for work that would be next.
+    The items come in the order in which they finish. A new one starts only when the caller asks for
+    the next result, so at most `workers` results are in memory. `meanwhile` is called while the
+    first results are awaited, to do work that would otherwise come next.
     """
     tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     results: queue.SimpleQueue[tuple[Item, Result | ScraperError] | None] = queue.SimpleQueue()
@@ -40,7 +40,7 @@ def each_done(
     for item in itertools.islice(waiting, workers):
         tasks.put(item)
         outstanding += 1
-        # A copy of the context: spans of the thread belong to the caller's.
+        # A copy of the context makes the thread's spans children of the caller's.
         run = contextvars.copy_context().run
         name = f"fetch-{outstanding}"
         threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
@@ -66,7 +66,7 @@ def _work(
     tasks: queue.SimpleQueue[Item | None],
     results: queue.SimpleQueue[tuple[Item, Result | ScraperError] | None],
 ) -> None:
-    """Do one task after another until one is None; a result that is None says that this ended."""
+    """Do tasks until one is None; the result None says that this thread has ended."""
     try:
         while (item := tasks.get()) is not None:
             try:
