@@ -17,10 +17,10 @@ _Value = TypeVar("_Value")
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError, and takes options before, between and after the other words."""
+    """Raises UsageError, and accepts options before, between and after the other words."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise, where argparse would print the whole usage and exit."""
+        """Raise, although argparse would print the whole usage and exit."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
     @property
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse a command line without the command itself."""
-        # argparse takes -7d for an option; nothing that begins with a space is one.
+        # argparse takes -7d for an option, but nothing that begins with a space.
         shown = list(words)
         for place in plain_words(words, valued=()):
             if _DAYS_AGO.fullmatch(words[place]):
@@ -52,7 +52,7 @@ def plain_words(words: Sequence[str], valued: Collection[str]) -> Iterator[int]:
 
 
 def _argument(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
-    """A type for argparse, which names the option in its message."""
+    """An argparse type whose errors name the option."""
 
     def typed(text: str) -> _Value:
         try:
@@ -83,7 +83,7 @@ def _past_moment(text: str) -> datetime:
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
-    """Reads a whole number between these, which has no more digits than the largest."""
+    """Reads a whole number in this range, with at most as many digits as the largest."""
 
     def read(text: str) -> int:
         is_number = text.isascii() and text.isdigit() and len(text) <= len(f"{most}")

@@ -46,11 +46,11 @@ def convert(
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be overwritten; choose another name with --out")
-    # The CSV is not of the source that is set: a name without `@` in it is a service account's.
+    # The CSV is not from the source that is set: a name without `@` in it is a service account's.
     audience = audience_of(settings).of("")
     with replaced_or_set_aside([target]):
         rows = read_users(file)
-        if all(is_pseudonym(row.user) for row in rows):  # of an export with pseudonyms
+        if all(is_pseudonym(row.user) for row in rows):  # from an export with pseudonyms
             audience = replace(audience, rename=as_they_are)
         _warn_of_other_days(rows, window)
         users = audience.shown(rows, len(window))
@@ -70,7 +70,7 @@ def convert(
 def _lines(
     rows: Iterable[UserUsage], users: Sequence[UserUsage], audience: Audience
 ) -> list[bytes]:
-    """The records, without their stamp, of the active ones among the users that the rows show."""
+    """The records, without stamp, of the active users among those that the rows show."""
     persons = [audience.person_of_shown(user.user) for user in users]
     ids = copilot.reported_user_ids(persons)
     flags = copilot.flags_by_name(rows, audience, audience.person)
@@ -93,7 +93,7 @@ def _window_named_by(file: Path) -> Window:
 
 
 def _warn_of_other_days(users: Iterable[UserUsage], window: Window) -> None:
-    """The sums of a month would pass for those of a day."""
+    """Warn, since the sums of a month would pass for those of a day."""
     most, user = max(
         ((each.figures.active_days or 0, each.user) for each in users), default=(0, "")
     )

@@ -25,7 +25,7 @@ from dashboard_scraper.store import CostVersion, Reader
 
 
 class CostChange(msgspec.Struct, frozen=True):
-    """A figure of one user and resource before and after; None is unknown, and no row is 0."""
+    """A figure of a user and resource before and after; None is unknown, and no row means 0."""
 
     user: str
     account: str
@@ -39,8 +39,8 @@ class CostChange(msgspec.Struct, frozen=True):
 class CostVersionHistory(msgspec.Struct, frozen=True):
     """One version of a day's costs, and its changes from the one before.
 
-    `since` is when this answer came first, `fetched_at` when it came last. `sums` are those of its
-    rows, by metric, and `totals` the source's own; both without what is unknown.
+    `since` is when this answer first came, `fetched_at` when it last came. `sums` are the sums of
+    its rows by metric, `totals` the source's own figures; both leave out what is unknown.
     """
 
     version: int
@@ -56,7 +56,7 @@ class CostVersionHistory(msgspec.Struct, frozen=True):
 def cost_history_of(
     reader: Reader, source: str, day: date, audience: Audience
 ) -> list[CostVersionHistory]:
-    """Every version of the day's costs, the newest last; empty where they are not stored."""
+    """Every version of the day's costs, the newest last; empty if no costs are stored."""
     histories = []
     before: CostVersion | None = None
     for version in reader.cost_versions(source, day):
@@ -89,7 +89,7 @@ def _known(figures: CostFigures) -> dict[str, CostValue]:
 
 
 def _changes(old: Iterable[Cost], new: Iterable[Cost], audience: Audience) -> Iterator[CostChange]:
-    """By person, under the newer name."""
+    """The changes by person, under the newer name."""
     before, after = (_by_key(shown_costs(costs, audience), audience) for costs in (old, new))
     found = {**before, **after}
     for key in sorted(found, key=lambda each: names_of(found[each])):
@@ -102,7 +102,7 @@ def _changes(old: Iterable[Cost], new: Iterable[Cost], audience: Audience) -> It
 
 
 def _value(figures: CostFigures | None, other: CostFigures | None, metric: CostMetric) -> CostValue:
-    """Without a row it is 0, where the version that has one knows the figure at all."""
+    """The figure. Without a row it is 0, if the version that has a row knows the figure at all."""
     if figures is not None:
         return figures[metric]
     return NO_COST[metric] if other is not None and other[metric] is not None else None
@@ -113,7 +113,7 @@ def _by_key(costs: Iterable[Cost], audience: Audience) -> Mapping[tuple[str, ...
 
 
 def cost_lines(histories: Iterable[CostVersionHistory]) -> Iterator[str]:
-    """The same as text."""
+    """The history as text."""
     for version in histories:
         yield ""
         yield f"version {version.version} of its costs, since {iso_utc(version.since)}"

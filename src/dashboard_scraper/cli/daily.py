@@ -32,10 +32,11 @@ def run_daily(
     passed_over: int | None = None,
     around: Callable[[Work], Work] = lambda work: work,
 ) -> None:
-    """`--last-28-days`, or `--daily` with its window, for the covered sources or `only` some.
+    """`--last-28-days`, or `--daily` with its window, for the covered sources or `only` some of
+    them.
 
     `around` wraps the work of each source. `keeps_session` says that the caller keeps sessions
-    alive between runs, and `passed_over` is an exit code that nobody is notified of.
+    alive between runs; nobody is notified of the exit code `passed_over`.
     """
 
     def fetch(each: Settings) -> None:
@@ -58,7 +59,7 @@ def run_daily(
 
 
 def export_daily(settings: Settings, window: Window | None) -> None:
-    """The same with `--offline`: write the files of what is stored."""
+    """The same with `--offline`: write the files from what is stored."""
     from dashboard_scraper.cli.exporting import export_files  # noqa: PLC0415 - see `_compare`
 
     now = utc_now()
@@ -73,9 +74,10 @@ def export_daily(settings: Settings, window: Window | None) -> None:
 
 @contextlib.contextmanager
 def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -> Iterator[None]:
-    """Write the tables and the page of several sources, also where one failed: its error, which
-    says what to do, is then what the command ends with, and one of these files is logged. Where the
-    run was interrupted, earlier tables are set aside: they do not say which days they are of.
+    """Afterwards, write the tables and the page of several sources, even if a source failed: the
+    command then ends with that source's error, which says what to do, and an error of these files
+    is only logged. If the run was interrupted, earlier tables are set aside: they do not say which
+    days they cover.
     """
     with _followed_by(lambda: _compare(settings, window, clock())):
         try:
@@ -89,8 +91,8 @@ def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -
 
 @contextlib.contextmanager
 def _followed_by(work: Callable[[], None]) -> Iterator[None]:
-    """Do `work` after the block, also where that failed: its error is raised then, and that of
-    `work` logged.
+    """Do `work` after the block, even if the block failed: then the block's error is raised, and an
+    error of `work` is only logged.
     """
     try:
         yield
@@ -117,11 +119,11 @@ def _set_tables_aside(settings: Settings) -> None:
 def _compare(settings: Settings, window: Window | None, now: datetime) -> None:
     if len(settings.covered) < 2:
         return
-    # Imported here: a run of one source need not wait for what it does not do.
+    # Imported here: a run of one source need not wait for imports that it does not use.
     from dashboard_scraper.cli.output import print_lines  # noqa: PLC0415
     from dashboard_scraper.cli.people import export_tables  # noqa: PLC0415
     from dashboard_scraper.cli.reporting import write_comparison  # noqa: PLC0415
 
-    # A page of the night before does not stay beside tables that could not be written.
+    # The page is written even if the tables cannot be: last night's page must not stay beside them.
     with _followed_by(lambda: write_comparison(settings, window, now)):
         print_lines(export_tables(settings, window, utc_day(now)))

@@ -34,10 +34,10 @@ class PersonChange(msgspec.Struct, frozen=True):
 
 
 class VersionHistory(msgspec.Struct, frozen=True):
-    """One version of a day, and its changes from the last version before it that was in force.
+    """One version of a day, and its changes from the last earlier version that was in force.
 
-    `state` is `in force` or a VersionState, `since` when it was entered. `fetched_at` are all the
-    times at which the source gave this answer.
+    `state` is `in force` or a VersionState; `since` is when the version entered it. `fetched_at`
+    are all the times at which the source gave this answer.
     """
 
     version: int
@@ -64,7 +64,7 @@ class DayHistory(msgspec.Struct, frozen=True):
 
 
 def history_of(reader: Reader, source: str, day: date, audience: Audience) -> DayHistory:
-    """Every version of the day and of its costs; UsageError if there is none of either."""
+    """Every version of the day and of its costs; UsageError if there is neither."""
     versions = reader.versions(source, day)
     costs = cost_history_of(reader, source, day, audience)
     if not versions:
@@ -107,7 +107,7 @@ def _version(
 def _changes(
     old: Iterable[UserUsage], new: Iterable[UserUsage], audience: Audience
 ) -> Iterator[PersonChange]:
-    """By person, under the newer name: another spelling is neither gone nor new."""
+    """Changes by person, under the newer name: a new spelling is neither gone nor new."""
     before, after = (
         {audience.person_of_shown(user.user): user for user in audience.shown(users)}
         for users in (old, new)
@@ -123,7 +123,7 @@ def _changes(
 
 
 def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[PersonChange]:
-    """The figures that differ; for a new person, those that are known and not 0."""
+    """The figures that differ; for a new person, the figures that are known and not 0."""
     figures = old.figures if old else NOTHING_KNOWN
     for metric in METRICS:
         was, is_now = figures[metric], new.figures[metric]

@@ -44,13 +44,13 @@ from dashboard_scraper.sources.rest.urls import host_of
 from dashboard_scraper.store import store_of
 
 _FOLDER, _PEOPLE = "demo", "people.csv"
-# The report shows 28 days beside the 28 before them, whose trailing figures need 28 more.
+# The report compares 28 days with the 28 before them, whose trailing figures need 28 more.
 _DAYS_STORED = 3 * DAYS
 # At the Analytics API's real rate limit, the demo would take an hour.
 _CLOCK_SCALE = 1000
 _TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
 _TEAMLESS = 12  # one person in so many
-_CLAUDE_CODE_LATE = 1  # o'clock: before it, its report does not have yesterday
+_CLAUDE_CODE_LATE = 1  # o'clock: before this hour, its report does not have yesterday
 _DAYS_AGO, _TOO_MANY = 12, 17
 _SPIKE_AGO = 5  # days, at least
 _SEATS = {COPILOT: SeatPrice(Decimal(19), "USD"), CURSOR: SeatPrice(Decimal(40), "USD")}
@@ -80,7 +80,7 @@ def _claude_code(simulator: Simulator) -> dict[str, Any]:
 
 def _copilot(simulator: Simulator) -> dict[str, Any]:
     return {
-        "copilot_ready_days": 3,  # after that, a day without a report is a quiet one for sure
+        "copilot_ready_days": 3,  # after that, a day without a report certainly had no activity
         "copilot_token": SecretStr(simulator.copilot.token),
         "copilot_api_base_url": simulator.url,
         "copilot_enterprise": COPILOT_ENTERPRISE,
@@ -121,8 +121,8 @@ def run_demo(
     billing: Billing,
     clock: Clock = utc_now,
 ) -> None:
-    """Fill a store of its own with 84 days, and run the 28-day job on it, of one source or of all;
-    then write the page that compares them.
+    """Fill a store of its own with 84 days, and run the 28-day job on it, for one source or for
+    all; then write the page that compares them.
     """
     clock = clock_of(source, clock)
     now = clock()
@@ -130,7 +130,7 @@ def run_demo(
     organization = Organization(users=users, seed=seed, today=today, billing=billing)
     with Simulator(organization, clock_scale=_CLOCK_SCALE) as simulator:
         simulator.add_fault(_day_that_does_not_add_up(today))
-        with suppress(LookupError):  # in a tiny organization, nobody may have costs on that day
+        with suppress(LookupError):  # in a tiny organization, nobody may have costs on this day
             simulator.plant_spike(_wednesday_before(today))
         settings = demo_settings(simulator, read_settings(home, log_level), source)
         _remove_store(settings)
@@ -151,8 +151,8 @@ def run_demo(
 
 
 def clock_of(source: str, clock: Clock) -> Clock:
-    """With Claude Code before one o'clock, two hours behind, and so on the day before: its report
-    does not have yesterday yet, and somebody who tries the program then would see it fail.
+    """A clock that, with Claude Code before one o'clock, is two hours behind and so shows the day
+    before. Its report does not have yesterday yet: the demo's run would fail.
     """
     has_claude_code = source in (CLAUDE_CODE, ALL_SOURCES)
     if not has_claude_code or clock().astimezone(UTC).hour >= _CLAUDE_CODE_LATE:
@@ -161,7 +161,7 @@ def clock_of(source: str, clock: Clock) -> Clock:
 
 
 def people_rows(organization: Organization, source: str) -> list[tuple[str, ...]]:
-    """The rows of an IDENTITY_FILE; for all sources with the colleagues who do not use Augment."""
+    """The rows of an IDENTITY_FILE; for all sources, with the colleagues who do not use Augment."""
     if source != ALL_SOURCES:
         return team_rows(organization)
     colleagues = {each.email: each for each in Assistants(organization).colleagues}
@@ -170,7 +170,7 @@ def people_rows(organization: Organization, source: str) -> list[tuple[str, ...]
         for email, login, number, team in team_rows(organization)
     ]
     others = [each for each in colleagues.values() if each.member is None]
-    # Nobody has told the program who the last of them is.
+    # The last of them is not listed: the program does not know who that is.
     rows += [
         (each.email, each.login, f"{each.account}", _team_of(each.index)) for each in others[:-1]
     ]
@@ -195,7 +195,7 @@ def _team_of(index: int) -> str:
 
 
 def demo_settings(simulator: Simulator, own: Settings, source: str) -> Settings:
-    """Defaults for all settings but the paths: the user's own are for another organization."""
+    """Defaults for all settings except the paths: the user's own are for another organization."""
     folder = own.export_dir / _FOLDER
     names = _ALL if source == ALL_SOURCES else (source,)
     access: dict[str, Any] = {}
@@ -218,7 +218,7 @@ def demo_settings(simulator: Simulator, own: Settings, source: str) -> Settings:
 
 
 def _remove_store(settings: Settings) -> None:
-    """Another seed is another organization, whose days must not be mixed with an earlier demo's."""
+    """Another seed is another organization, whose days must not be mixed with these."""
     store = settings.export_dir / "usage.db"
     with store_of(settings).locked():
         for suffix in ("", "-wal", "-shm"):

@@ -47,7 +47,7 @@ class PeriodSums(msgspec.Struct, frozen=True):
 
 
 class PartShown(msgspec.Struct, frozen=True):
-    """A line of a breakdown. `account` is that of a person's line."""
+    """A line of a breakdown; `account` is the account of a person's line."""
 
     name: str
     before: str
@@ -57,8 +57,8 @@ class PartShown(msgspec.Struct, frozen=True):
 
 
 class CauseShown(msgspec.Struct, frozen=True):
-    """The largest cause. `usual` is a usual day's amount in the other period, or that period's
-    amount where there is no single `day`; `percent` is its share of the difference.
+    """The largest cause. `usual` is the amount of a usual day in the other period, or, without a
+    single `day`, that period's amount; `percent` is the cause's share of the difference.
     """
 
     person: str
@@ -86,7 +86,7 @@ class ForecastShown(msgspec.Struct, frozen=True):
 
 
 class DayDoubt(msgspec.Struct, frozen=True):
-    """A day whose rows do not add up to the source's own figures, and where."""
+    """A day whose rows do not add up to the source's own figures, and where they differ."""
 
     day: str
     differences: list[str]
@@ -111,7 +111,7 @@ class ExplanationShown(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What `explain` is asked: which periods, of which metric, by what. None is the default."""
+    """What `explain` is asked: periods, metric, and breakdowns. None is the default."""
 
     now: Window
     before: Window
@@ -135,7 +135,7 @@ class Explained(msgspec.Struct, frozen=True):
 def answer_of(
     reader: Reader, source: str, audience: Audience, question: Question, settle_days: int
 ) -> Explained:
-    """Explain the difference; UsageError where nothing is known, DaysMissing for lacking days."""
+    """Explain the difference; UsageError if nothing is known, DaysMissing if days are missing."""
     now, before = question.now, question.before
     costs = CostReading(reader, source, audience, (now, before), question.metric)
     if not costs.ledger:
@@ -157,7 +157,7 @@ def answer_of(
 
 
 def shown_of(found: Explained) -> ExplanationShown:
-    """Every part, however small."""
+    """All parts, however small."""
     comparison, explained = found.comparison, found.comparison.explained
     parts = {kind: list(map(_part, explained.parts[kind])) for kind in found.kinds}
     now, before = comparison.days
@@ -221,7 +221,7 @@ def _forecast(forecast: Forecast | NoForecast) -> ForecastShown:
 
 
 def as_lines(found: Explained) -> Iterator[str]:
-    """The largest cause first, then the whole, what to know of it, and the breakdowns."""
+    """The largest cause first, then the total, what to know about it, and the breakdowns."""
     comparison, explained = found.comparison, found.comparison.explained
     unit, metric = comparison.unit, comparison.metric
     yield cause_text(explained.cause, explained.whole.difference, unit, exact_show(metric))
@@ -281,7 +281,7 @@ def _remarks(found: Explained) -> Iterator[str]:
 
 
 def _doubt(row: CostLedgerDay, metric: CostMetric) -> str:
-    """The day and the difference in this metric, or in which others there is one."""
+    """The day, with the difference in this metric, or else the metrics in which it differs."""
     for each in row.unreconciled:
         if each.metric == metric.name:
             return f"{row.day} ({each})"
@@ -294,7 +294,7 @@ _HEADS: Mapping[str, str] = {DAY: "by day (now / before)"}
 def _table(
     kind: str, parts: Sequence[Change], most: int | None, whole: Change, metric: CostMetric
 ) -> Iterator[str]:
-    """The lines of a breakdown, aligned at the points; what is cut off is added up in one line."""
+    """The lines of a breakdown, aligned at the decimal points; the last adds up those cut off."""
     listed_parts = list(parts[:most])
     rest = parts[len(listed_parts) :]
     if len(rest) == 1:

@@ -31,7 +31,7 @@ def export_files(
 ) -> None:
     """`export`, and the daily jobs with `--offline`."""
     store, export = _opened(settings, window, folder, as_of)
-    # Another process does not wait for a server, since this one would have to wait for it.
+    # Other processes do not wait for a server, since this one would have to wait for them.
     hasty = settings.model_copy(update={"retry_budget_seconds": 0})
     others = min(settings.export_processes, usable_processors()) - 1
     workers = DayWorkers(partial(_opened, hasty, window, folder, as_of), others)
@@ -70,7 +70,7 @@ def export_parquet(
 
 
 def _store_and_folder(settings: Settings, name: str, as_of: datetime | None) -> tuple[Store, Path]:
-    """The store, as it was at the moment if there is one, and the usual folder of its files."""
+    """The store, as of the moment if one is given, and the usual folder of its files."""
     store, folder = store_of(settings), settings.export_dir / name
     if as_of is None:
         return store, folder
@@ -85,8 +85,8 @@ def export_focus(
     *,
     several: bool,
 ) -> None:
-    """`export --format focus`; `target` is a folder. A source without costs is an error, but not if
-    it is one of `several`.
+    """`export --format focus`; `target` is a folder. A source without costs is an error, unless it
+    is one of `several`.
     """
     from dashboard_scraper.exports.focus_export import export_days  # noqa: PLC0415 - an extra
     from dashboard_scraper.exports.stored_costs import reason_without_costs  # noqa: PLC0415
@@ -107,7 +107,7 @@ def export_focus(
 def export_lake(
     settings: Settings, window: Window, target: str, expire_days: int | None = None
 ) -> None:
-    """`export --format iceberg`; `target` is a folder, or names a catalogue of pyiceberg's."""
+    """`export --format iceberg`; `target` is a folder, or names a catalogue of pyiceberg."""
     from dashboard_scraper.exports.iceberg_export import export_days  # noqa: PLC0415 - an extra
 
     url = target

@@ -58,7 +58,7 @@ def fetch_period(
 
 
 def command_of(window: Window | None) -> str:
-    """What a daily job is called in the table of runs."""
+    """The name of a daily job in the table of runs."""
     return "daily" if window else NIGHTLY
 
 
@@ -87,12 +87,12 @@ def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) ->
 
 
 def _load_outputs() -> None:
-    """Import what will write the files: all formats and the page's templates take a while."""
+    """Import what will write the files: all formats and the page's templates take time."""
     from dashboard_scraper.exports import bundle  # noqa: F401, PLC0415
     from dashboard_scraper.report.render import load_assets  # noqa: PLC0415
 
     load_assets()
-    products()  # an export removes earlier files that are named after another
+    products()  # an export removes earlier files that are named after another product
 
 
 def _source_maker(settings: Settings, store: Store, clock: Clock) -> MakeSource:

@@ -1,4 +1,4 @@
-"""What shows a person in files: in those of one source by other names than in those of another."""
+"""Finds files that show a person; the person may have other names in one source than in another."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ Names = Mapping[str, Collection[str]]
 
 
 def source_meant(names: Names, people: People, user: str) -> str:
-    """The source that has the name, "" where it does not matter; UsageError where sources have it
-    for different accounts.
+    """The source that has the name, or "" if it does not matter; UsageError if several sources have
+    the name for different accounts.
     """
     if "@" in user:
         return ""
@@ -56,7 +56,7 @@ def source_meant(names: Names, people: People, user: str) -> str:
 
 
 def source_of(settings: Settings, path: Path) -> str | None:
-    """The source in whose folder below EXPORT_DIR a file is, where there are such folders."""
+    """The source in whose folder below EXPORT_DIR a file is, if there are such folders."""
     folder = next(iter(path.relative_to(settings.export_dir).parts), "")
     return folder if folder in SOURCES else None
 
@@ -69,10 +69,10 @@ def files_of_the_user(settings: Settings) -> list[Path]:
 class Search:
     """A search of files below EXPORT_DIR for one person, repeated after files were rewritten.
 
-    A name without `@` may be somebody else's in another source: then only files in the folders of
-    the other sources are searched for it. The names of the store are those of before the removal.
-    Files that were `rewritten` from the store since are not searched for it: it may be a word that
-    the page has.
+    A name without `@` may belong to somebody else in another source: then only files in the folders
+    of the other sources are searched for it. `names` are the names in the store before the removal.
+    Files that were `rewritten` from the store since are not searched for such a name: it may be a
+    word that the page contains.
     """
 
     def __init__(self, settings: Settings, names: Names, audience: Audience, user: str) -> None:
@@ -81,14 +81,14 @@ class Search:
         self._audience, self._user = audience, user
         person = audience.people.key(user)
         # Read here, not taken from the audience, which has none with pseudonyms: an export from
-        # before they were switched on may have the person's login.
+        # before pseudonyms were switched on may contain the person's login.
         identity = identities_of(settings).get(person)
         self._login = identity.login if identity else None
         theirs = {
             source: audience.people.of(source).names_in(names[source], person) for source in names
         }
         self._pseudonyms = self._pseudonyms_of({user}.union(*theirs.values()))
-        # Folded, as the files' text is.
+        # Case-folded, like the text of the files.
         others = {
             source: {folded(name) for name in names[source] if name not in theirs[source]}
             for source in names
@@ -118,14 +118,14 @@ class Search:
         return self._patterns.get(source or "", self._elsewhere)
 
     def _pattern(self, names: set[str], others: set[str]) -> re.Pattern[str]:
-        """For files in which somebody else has these other names."""
+        """The pattern for files in which other people have these other names."""
         addresses = {key for key in self._audience.people.keys_of(self._user) if "@" in key}
         login = self._login if self._login and folded(self._login) not in others else None
         keys = frozenset(addresses | names - others)
         return traces.Traces(keys, self._pseudonyms, login).pattern()
 
     def _pseudonyms_of(self, names: Iterable[str]) -> frozenset[str]:
-        """Also the pseudonyms that each spelling once had by itself."""
+        """The person's pseudonym, and those that each spelling once had separately."""
         if not self._audience.anonymous:
             return frozenset()
         readable = self._settings.allow_readable_secrets
@@ -134,15 +134,15 @@ class Search:
 
 
 def _names_nobody(path: Path) -> bool:
-    """Whether it is a file of this program with words such as a source, which may also be the name
-    of an account, and no names.
+    """Whether it is one of this program's files without names; its words, such as a source's name,
+    may also be the name of an account.
     """
     return path.name == USAGE_CSV or (path.name == MANIFEST and read_manifest(path) is not None)
 
 
 def _not_searched(settings: Settings) -> set[Path]:
     """Files not to search: the store (already cleaned), its locks, the catalogues of lakes, which
-    have no names, and the user's own files.
+    contain no names, and the user's own files.
     """
     paths = [f"{path}" for path in files_of_the_user(settings)]
     paths += (f"{path}" for path in settings.export_dir.rglob(CATALOG))

@@ -55,13 +55,13 @@ _FOCUS = re.compile(r"focus_(\d{4}-\d\d-\d\d)\.(?:csv|parquet)", re.ASCII)
 
 
 def forget(settings: Settings, user: str, *, files: bool, source: str | None = None) -> None:
-    """Remove a person from the store, and with `files` from the files below EXPORT_DIR.
+    """Remove a person from the store, and with `files` also from the files below EXPORT_DIR.
 
     Without `files`, these are listed. A name that is not an address is meant as the `source` spells
-    it. UsageError if the name is empty, if neither store nor files have the person, or if
-    several sources have the name, each for somebody else.
+    it. UsageError if the name is empty, if neither the store nor the files have the person, or if
+    the name belongs to different people in several sources.
     """
-    if not cleaned(user):  # every file has it somewhere
+    if not cleaned(user):  # every file contains the empty name somewhere
         raise UsageError("name the person to forget: the address, login or id, as the CSV has it")
     audience = audience_of(settings)
     store = existing_store(settings, audience.people)
@@ -95,7 +95,7 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
 
 
 def _refuse_what_is_left(showing: list[Path], unwritten: Mapping[Path, ScraperError]) -> None:
-    """OutputFailed where files still show the person; `unwritten` says why in each lake."""
+    """OutputFailed if files still show the person; `unwritten` has the error of each lake."""
     for lake, error in unwritten.items():
         logger.error("the lake in %s could not be rewritten: %s", lake, error)
     foreign = [path for path in showing if _lake_of(path) not in unwritten]
@@ -125,12 +125,12 @@ def _list(paths: Iterable[Path]) -> None:
 
 
 def _print(what: str, path: Path) -> None:
-    # A name that is not valid UTF-8 cannot be printed as it is.
+    # A name that is not valid UTF-8 cannot be printed unchanged.
     print_text(f"{what} {os.fsencode(path).decode(errors='replace')}\n", flush=False)
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a command wrote it: judged by the name or, where that is common, the content."""
+    """Whether a command wrote the file: judged by its name or, if common, its content."""
     name = path.name.removesuffix(STALE_SUFFIX)
     name = name.removeprefix(".") if name != path.name else name
     if path.is_symlink():
@@ -149,8 +149,9 @@ def _is_ours(path: Path) -> bool:
 def _remove_from_files(
     settings: Settings, store: Store, search: Search, showing: list[Path]
 ) -> dict[Path, ScraperError]:
-    """Rewrite files whose days are in the store; remove our other files. Returns why lakes could
-    not be rewritten, by folder: a file that such a lake still refers to must not be removed.
+    """Rewrite files whose days are in the store, and remove our other files. Returns the errors of
+    the lakes that could not be rewritten, by folder: files to which such a lake still refers must
+    not be removed.
     """
     ours = [path for path in showing if _is_ours(path)]
     in_lakes = [path for path in ours if _lake_of(path) is not None]
@@ -178,7 +179,7 @@ def _remove_from_files(
 
 
 def _vouching(paths: Iterable[Path]) -> Iterator[Path]:
-    """The manifests that list files which will be removed."""
+    """The manifests that list files that will be removed."""
     for path in paths:
         folder = _export_folder(path)
         name = f'"{path.relative_to(folder)}"'
@@ -192,14 +193,14 @@ def _export_folder(path: Path) -> Path:
 
 
 def _store_of(folder: Path, store: Store) -> Store:
-    """The store as of the moment that a folder's files are of, if they are of an earlier one."""
+    """The store, as of the moment of the folder's files if they are from an earlier one."""
     moment = moment_of(folder)
     return store.as_of(moment) if moment else store
 
 
 def _write_again(settings: Settings, store: Store, folder: Path) -> list[Path]:
-    """Rewrite the export that the manifest describes, if the store has any of its days. Returns
-    the files that were written.
+    """Rewrite the export that the manifest describes, if the store has any of its days. Returns the
+    files that were written.
     """
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:  # a run was killed while it renamed files here
@@ -261,17 +262,17 @@ def _write_focus_again(settings: Settings, store: Store, folder: Path, day: date
 
 
 def _lake_of(path: Path) -> Path | None:
-    """The folder of the lake that a file is in."""
+    """The folder of the lake that contains the file."""
     return next((folder for folder in path.parents if (folder / CATALOG).exists()), None)
 
 
 def _write_lakes_again(
     settings: Settings, store: Store, showing: Collection[Path]
 ) -> tuple[dict[Path, ScraperError], set[Path]]:
-    """Replace the days of these files in their lakes, and remove all earlier states of the lakes;
-    returns the errors by the lake's folder, and the files that the other lakes have then.
+    """Replace the days of these files in their lakes, and remove all earlier states of the lakes.
+    Returns the errors by lake folder, and the files that the other lakes have afterwards.
 
-    Files that no state of a lake refers to are left.
+    Files to which no state of a lake refers are left.
     """
     if not showing:
         return {}, set()
@@ -298,7 +299,7 @@ def _write_lakes_again(
 
 
 def _log_what_is_left(settings: Settings, found: traces.Found) -> None:
-    """Log what the user has to do, without the person's name: logs are stored too."""
+    """Log what the user has to do, without the person's name, since logs are stored too."""
     if found.unchecked:
         logger.warning(
             "%d files could not be searched (other databases and compressed files), such as %s",

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def keep_alive(settings: Settings, now: datetime) -> None:
     """Send one small request, and store what is renewed; UsageError for a source without a session.
 
-    Raises SignInRequired where the session is over, and SourceUnavailable.
+    Raises SignInRequired if the session has ended, or SourceUnavailable.
     """
     info = info_of(settings.source)
     if info.session is None:
@@ -28,8 +28,9 @@ def keep_alive(settings: Settings, now: datetime) -> None:
 
 
 def keep_all_alive(settings: Settings, now: datetime, *, named: bool) -> None:
-    """The same for each source that has a session. Without any, it does nothing, so that one timer
-    does for every machine; but a source that was `named` on the command line is a UsageError.
+    """The same for each source that has a session. If none has one, it does nothing, so that the
+    same timer works on every machine; but a source that was `named` on the command line is then a
+    UsageError.
     """
     with_session = [name for name in settings.covered if info_of(name).session]
     with keeping_alive(settings, lambda: now) as notified:

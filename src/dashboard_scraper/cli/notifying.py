@@ -1,6 +1,4 @@
-"""Has somebody notified of how a run ended, and a monitor pinged: around every command that
-fetches.
-"""
+"""Notifies somebody of how a run ended, and pings a monitor: wraps every command that fetches."""
 
 from __future__ import annotations
 
@@ -39,8 +37,8 @@ T = TypeVar("T")
 
 
 class _SourceRun(msgspec.Struct, frozen=True):
-    """How the run of one source ended, or with `no_source` what is done for all of them at once. Of
-    that, and of an `earlier` run, nothing is said but how it ended.
+    """How the run of one source ended, or, with `no_source`, the work for all sources together. For
+    the latter and for an `earlier` run, only the end is reported.
     """
 
     settings: Settings
@@ -53,14 +51,14 @@ class _SourceRun(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Notified(AbstractContextManager["Notified"]):
-    """A run of `command` over several sources, of which somebody is notified at its end.
+    """A run of `command` over several sources; somebody is notified when it ends.
 
-    `window` are the days that it was asked for, if any, and `pings` says whether the monitor is
-    pinged. Where somebody `keeps_session` alive, its end is not foretold. Of a source that ended
-    with the exit code `passed_over`, nothing is said, and of a run nothing is pinged. A message or
-    ping that fails is logged, and changes nothing else. Where NOTIFY_URLS or HEARTBEAT_URL is
-    wrong, or a file of them has gone, the run fetches all the same, since days that it does not
-    fetch may be lost, and ends with that UsageError.
+    `window` has the days that the run was asked for, if any; `pings` says whether the monitor is
+    pinged. If somebody `keeps_session` alive, no message warns of its end. For a source that ended
+    with the exit code `passed_over` there is no message, and for such a run no ping. A message or
+    ping that fails is logged, and changes nothing else. If NOTIFY_URLS or HEARTBEAT_URL is wrong,
+    or a file with them is gone, the run still fetches, since days that are not fetched now may be
+    lost; it ends with that UsageError.
     """
 
     settings: Settings
@@ -82,7 +80,7 @@ class Notified(AbstractContextManager["Notified"]):
             if self._heartbeat:
                 self._heartbeat.started()
             self._channels = self._usable(channels_of) or ()
-        except BaseException as error:  # also a signal: what has a start needs an end
+        except BaseException as error:  # signals too: after a start, an end must be reported
             self._ping(error)
             raise
         return self
@@ -96,8 +94,9 @@ class Notified(AbstractContextManager["Notified"]):
             return None
 
     def each(self, work: Work) -> Work:
-        """The same work for one source, whose end is noted. Before it, somebody is notified of
-        earlier runs that could not do so themselves, since this one may end as they did.
+        """The same work for one source, whose end is recorded. First, somebody is notified of
+        earlier runs that could not send a message themselves, since this run may end in the same
+        way.
         """
 
         def noted(settings: Settings) -> None:
@@ -122,10 +121,10 @@ class Notified(AbstractContextManager["Notified"]):
     ) -> None:
         ending = error or self._wrong
         try:
-            # Whoever stopped the run knows of it, and does not want to wait.
+            # Whoever stopped the run knows about it, and does not want to wait.
             if self._channels and (ending is None or isinstance(ending, Exception)):
                 self._notify([*self._runs, *self._of_all(ending)])
-        finally:  # a message must not cost the ping, which says that the run has ended
+        finally:  # a failed message must not prevent the ping, which says that the run has ended
             self._ping(ending)
         if error is None and self._wrong is not None:
             raise self._wrong
@@ -136,15 +135,15 @@ class Notified(AbstractContextManager["Notified"]):
             self._heartbeat.ended(exit_code_of(error) if error else 0, hurry=is_stopped)
 
     def _of_all(self, error: BaseException | None) -> list[_SourceRun]:
-        """How the command ended, unless that is said of a source."""
+        """How the command ended, unless a source's message reports that."""
         if any(run.exit_code for run in self._runs):
             return []
         now, exit_code = self.clock(), exit_code_of(error) if error else 0
         return [_SourceRun(self.settings, now, now, exit_code, no_source=True)]
 
     def _cut_off(self, settings: Settings) -> list[_SourceRun]:
-        """The last run of this command for the source, if it was; none where it still runs, or the
-        store cannot be read, as this run then finds out itself.
+        """The last run of this command for the source, if it was cut off. Empty if it is still
+        running, or if the store cannot be read, which this run will report itself.
         """
         from dashboard_scraper.notify.facts import runs_of  # noqa: PLC0415 - see channels_of
         from dashboard_scraper.notify.occasions import KILLED, cut_off  # noqa: PLC0415
@@ -199,7 +198,7 @@ class Notified(AbstractContextManager["Notified"]):
         return comparison.news, comparison.silent
 
     def _facts(self, store: Store, run: _SourceRun) -> tuple[RunFacts, list[Notice]]:
-        """What the store says of the source; nothing where it cannot be read."""
+        """What the store says about the source; nothing if it cannot be read."""
         from dashboard_scraper.notify import facts  # noqa: PLC0415 - see channels_of
         from dashboard_scraper.notify.occasions import RunFacts  # noqa: PLC0415
 
@@ -220,7 +219,7 @@ class Notified(AbstractContextManager["Notified"]):
             if not store.exists():
                 return base, []
             with store.reading() as reader:
-                # Those that it fetched: it may have ended on another day than it began.
+                # The days that it fetched: it may have ended on another day than it began.
                 newest = info.last_days(settings, DAYS, utc_day(run.started_at))
                 asked = self.window
                 return facts.read(reader, base, newest, asked, settings.settle_days, run.started_at)
@@ -230,10 +229,10 @@ class Notified(AbstractContextManager["Notified"]):
 
 
 def keeping_alive(settings: Settings, clock: Clock) -> Notified:
-    """Somebody is notified where `keep-alive` finds that a session is over, before a run fails.
+    """Notify somebody if `keep-alive` finds that a session has ended, before a run fails.
 
-    Not where the source is away for once, since `keep-alive` comes again in minutes. No monitor is
-    pinged.
+    Not if the source is briefly unavailable, since `keep-alive` runs again in minutes. No monitor
+    is pinged.
     """
     from dashboard_scraper.notify.occasions import KEEP_ALIVE  # noqa: PLC0415 - see channels_of
 
@@ -249,7 +248,7 @@ def keeping_alive(settings: Settings, clock: Clock) -> Notified:
 
 
 def _remember(store: Store, notices: Sequence[Notice]) -> None:
-    """Store what somebody was notified of; where that fails, the next run may repeat it."""
+    """Store what somebody was notified of; if that fails, the next run may repeat it."""
     if not notices:
         return
     try:
@@ -272,8 +271,8 @@ def heartbeat_of(settings: Settings) -> Heartbeat | None:
 
 
 def channels_of(settings: Settings) -> list[Channel]:
-    """The channels of NOTIFY_URLS; none without any. Apprise and all that judges a run are imported
-    for these alone.
+    """The channels of NOTIFY_URLS; none if it is not set. Only if it is set are Apprise and the
+    modules that judge a run imported.
     """
     urls = _secret(settings, "notify_urls")
     if urls is None:
@@ -284,7 +283,7 @@ def channels_of(settings: Settings) -> list[Channel]:
 
 
 def _secret(settings: Settings, name: str) -> str | None:
-    """A secret of this name, or the content of the file of its other setting."""
+    """The secret in the setting of this name, or in the file that the other setting names."""
     text: SecretStr | None = getattr(settings, name)
     file: Path | None = getattr(settings, f"{name}_file")
     if text is not None:

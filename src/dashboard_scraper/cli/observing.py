@@ -1,4 +1,4 @@
-"""Has OpenTelemetry observe a run: around every command that fetches, where an endpoint is set."""
+"""Has OpenTelemetry observe a run: wraps every command that fetches, if an endpoint is set."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def observed(
     stores_days: bool = True,
     clock: Clock = utc_now,
 ) -> Iterator[Each]:
-    """Observe a run of `command`, and send what it was at its end; `window` are the days that it
-    was asked for, if any. Whatever the collector does changes neither the run nor its exit code.
+    """Observe a run of `command`, and send its trace and metrics when it ends; `window` has the
+    days that it was asked for, if any. Whatever the collector does, the run and its exit code stay
+    the same.
     """
     sender = _sender_of(settings)
     if sender is None:
@@ -68,7 +69,7 @@ def observed(
 
 
 def _sender_of(settings: Settings) -> Sender | None:
-    """What sends, if anything is to be sent. The SDK is imported for it alone."""
+    """What sends, if anything is to be sent; the SDK is imported only then."""
     signals = signals_of(settings.libraries)
     if not signals:
         return None
@@ -83,7 +84,7 @@ def _sender_of(settings: Settings) -> Sender | None:
 
 @contextlib.contextmanager
 def _ending(name: str, attributes: dict[str, str]) -> Iterator[None]:
-    """A span that says with which exit code it ended."""
+    """A span that records the exit code with which it ended."""
     with span(name, attributes) as note:
         try:
             yield
@@ -103,7 +104,7 @@ class _Run(msgspec.Struct):
     _ended: list[tuple[Settings, Window, SourceRun]] = []
 
     def each(self, work: Work) -> Work:
-        """The same work for one source, as a span."""
+        """The same work for one source, in a span."""
 
         def run(settings: Settings) -> None:
             source, started_at, exit_code = settings.source, self.clock(), 0
@@ -130,7 +131,7 @@ class _Run(msgspec.Struct):
         return self.window or info_of(settings.source).last_days(settings, DAYS, today)
 
     def _annotate(self, settings: Settings, window: Window) -> None:
-        """Say of the open span what the store has of the days afterwards."""
+        """Add to the open span what the store has of the days afterwards."""
         if not self.stores_days:
             return
         annotate({"window.start": f"{window.start}", "window.end": f"{window.end}"})
@@ -145,7 +146,7 @@ class _Run(msgspec.Struct):
             annotate({f"days_{k.word}": len(days_of(doubts, k)) for k in DoubtKind})
 
     def measures(self) -> Sequence[Measure]:
-        """Of each source, how its run ended, and what the store says."""
+        """How the run of each source ended, and what the store says."""
         found: list[Measure] = []
         for settings, window, run in self._ended:
             found += of_run(run)

@@ -49,7 +49,7 @@ def add_common(parser: Parser) -> None:
 
 
 def home_of(args: argparse.Namespace) -> Path:
-    """The folder of --home; UsageError if it is not a directory, or is below one that is gone."""
+    """The folder of --home; UsageError if not a directory, or if the current folder is gone."""
     home: Path = args.home
     if not home.is_dir():
         raise UsageError(f"--home: {home} is not a directory")
@@ -73,7 +73,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def add_source(parser: Parser, *, several: bool = False) -> None:
-    """--source, for commands that use one source or its days; with `several` also all of them."""
+    """--source, for commands that use one source or its days; `several` also allows all."""
     named = (AUTO_SOURCE, *((ALL_SOURCES,) if several else ()), *SOURCES)
     more = "; all: each of SOURCES, or each that has its credentials" if several else ""
     parser.add_argument(
@@ -99,7 +99,7 @@ def add_range(
 
 
 def range_of(start: Window, end: Window | None = None) -> Window:
-    """The same rule for every command: START alone is that day or month, END extends the range."""
+    """The same rule for every command: START is that day or month, END extends it."""
     return Window(start.start, (end or start).end)
 
 

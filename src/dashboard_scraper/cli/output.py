@@ -13,18 +13,19 @@ from dashboard_scraper.files import explained
 
 
 def print_lines(results: Iterable[Path | str]) -> None:
-    """Write paths or addresses to stdout, one per line, and flush; OutputFailed where it is full or
-    closed, which fails a source of a run as any other file would, and not those after it.
+    """Write paths or addresses to stdout, one per line, and flush. OutputFailed if stdout is full
+    or closed: that fails one source of a run, like any other file would, and not those after it.
     """
     print_text("".join(f"{each}\n" for each in results))
 
 
 def print_text(text: str, *, flush: bool = True) -> None:
-    """Write a text, and what was written before, to stdout; OutputFailed as above.
+    """Write a text, and everything written before, to stdout; OutputFailed as above.
 
-    Not flushed, a text need not stop the work that it reports: only the last one then fails.
+    Without flushing, a failure does not stop the work that the text reports: only the last text
+    fails.
     """
-    stdout: TextIO | None = sys.stdout  # None in a process that was started without one
+    stdout: TextIO | None = sys.stdout  # None in a process that was started without stdout
     if stdout is None:
         return
     with explained("standard output"):
@@ -34,7 +35,7 @@ def print_text(text: str, *, flush: bool = True) -> None:
 
 
 def print_json(value: msgspec.Struct) -> None:
-    """Write one indented JSON document to stdout: in UTF-8, whatever the encoding of text there."""
+    """Write one indented JSON document to stdout, in UTF-8, whatever encoding texts have."""
     stdout: TextIO | None = sys.stdout
     if stdout is None:
         return

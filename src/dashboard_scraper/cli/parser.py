@@ -34,7 +34,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def parser_of(command: str, *, full_help: bool = False) -> Parser:
-    """The parser of a command, or of the usage without one; imports the command's module."""
+    """The parser of a command, or, without one, of the usage; imports the command's module."""
     name, summary = COMMANDS[command] if command else FETCH
     module = importlib.import_module(name)
     parser = new_parser(command, summary, full_help=full_help)
@@ -47,7 +47,7 @@ def new_parser(command: str, description: str, *, full_help: bool = False) -> Pa
     """A parser with the options that every command has; `full_help` formats the help in colour."""
     formatter: type[argparse.HelpFormatter] = argparse.HelpFormatter
     if full_help:
-        # Imported here because it is slow, and only needed to print the help.
+        # Imported here because it is slow, and needed only to print the help.
         from rich_argparse import RichHelpFormatter  # noqa: PLC0415
 
         formatter = RichHelpFormatter

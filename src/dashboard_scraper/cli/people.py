@@ -1,4 +1,4 @@
-"""Reads from the store who is in which class, and writes the CSVs of it."""
+"""Reads from the store who is in which class, and writes this as CSV."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from dashboard_scraper.store import Reader, store_of
 
 
 class Everybody(msgspec.Struct, frozen=True):
-    """Everybody in one class, and whom outputs may name."""
+    """Everybody, each person in one class; and whom outputs may name."""
 
     classes: Classes
     audience: Audience
@@ -46,14 +46,14 @@ class Everybody(msgspec.Struct, frozen=True):
         )
 
     def shown_teams(self) -> dict[int, str]:
-        """The teams of each person that may be shown, in one text."""
+        """The teams of each person that may be shown, as one text."""
         members = members_of(self.classes.overall, self.teams)
         shown = grouped(members, self.min_group_size).keys()
         return {bit: ", ".join(sorted(found & shown)) for bit, found in self.teams.items()}
 
 
 def newest_window(reader: Reader, sources: Sequence[str], yesterday: date) -> Window | None:
-    """The newest 28 completed days in the store, of any source; None where there are none."""
+    """The newest 28 completed days that any source has in the store; None if there are none."""
     newest = [day for source in sources for day in reader.days(source)[-1:]]
     stored = [min(day, yesterday) for day in newest]
     return Window(max(stored) - timedelta(DAYS - 1), max(stored)) if stored else None
@@ -62,7 +62,7 @@ def newest_window(reader: Reader, sources: Sequence[str], yesterday: date) -> Wi
 def everybody_of(
     settings: Settings, reader: Reader, sources: Sequence[str], window: Window
 ) -> Everybody:
-    """Everybody whom these sources, their seats or ROSTER_FILE know."""
+    """Everybody who is known to these sources, to their seats or to ROSTER_FILE."""
     audience = audience_of(settings).of("")
     roster = read_roster(settings.roster_file, audience.people) if settings.roster_file else None
     across = PeopleAcross(reader, sources, window, audience)
@@ -77,7 +77,7 @@ def everybody_of(
 
 
 def _teams_of(classes: Classes, audience: Audience) -> dict[int, frozenset[str]]:
-    """The teams of each person: those of ROSTER_FILE, where it has any, else of IDENTITY_FILE."""
+    """The teams of each person: from ROSTER_FILE if it has any, else from IDENTITY_FILE."""
     in_roster = {
         bit: frozenset([each.team]) for bit, each in classes.colleagues.items() if each.team
     }
@@ -96,8 +96,8 @@ def _teams_of(classes: Classes, audience: Audience) -> dict[int, frozenset[str]]
 def write_tables(
     settings: Settings, reader: Reader, everybody: Everybody, folder: Path
 ) -> list[Path]:
-    """Write the CSVs; returns their paths. Without REPORT_USERS there is none of people, and an
-    earlier one is set aside.
+    """Write the CSVs; returns their paths. Without REPORT_USERS, the CSV of people is not written,
+    and an earlier one is set aside.
     """
     classes, audience = everybody.classes, everybody.audience
     usage = {source: usage_of(reader, classes, source) for source in classes.across.sources}
@@ -126,16 +126,16 @@ def write_tables(
 
 
 def tables_in(folder: Path) -> list[Path]:
-    """Both CSVs. They do not say which days they are of: those of an earlier run would pass for
-    others.
+    """The paths of both CSVs. They do not say which days they cover, so those of an earlier run
+    would pass for others.
     """
     return [folder / USAGE_CSV, folder / PEOPLE_CSV]
 
 
 @measured("write tables")
 def export_tables(settings: Settings, window: Window | None, today: date) -> list[Path]:
-    """Write the CSVs of a window, by default the newest 28 days, of all sources that the settings
-    cover and the store has; none for a single source, or without a store.
+    """Write the CSVs of a window, by default of the newest 28 days, for all sources that the
+    settings cover and the store has; none for a single source, or without a store.
     """
     store = store_of(settings)
     if len(settings.covered) < 2 or not store.exists():

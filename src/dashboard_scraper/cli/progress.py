@@ -25,7 +25,7 @@ EstimateOf = Callable[[Collection[date]], Estimate | None]
 
 @contextlib.contextmanager
 def day_progress(days: Collection[date], estimate: EstimateOf) -> Iterator[Report]:
-    """Yield what a job reports its days to; `estimate` is the cost of the days left, if known."""
+    """Yield what a job reports its days to; `estimate` is the cost of the remaining days."""
     left = _Left(days, estimate)
     if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):  # not with --quiet
         with _bar(left) as report:
@@ -37,7 +37,7 @@ def day_progress(days: Collection[date], estimate: EstimateOf) -> Iterator[Repor
 class _Left:
     """The days that are not fetched yet, and how long they will take.
 
-    Where the source has no estimate, the time is extrapolated from the latest days only, since a
+    Without an estimate of the source, the time is extrapolated from the latest days only, since a
     source may slow down during a run.
     """
 
@@ -54,7 +54,7 @@ class _Left:
         return self.total - len(self._days)
 
     def shown(self) -> str:
-        """`, about 3 min left`; empty for a few seconds."""
+        """Such as `, about 3 min left`; empty if only a few seconds are left."""
         estimate = self._estimate(self._days)
         if estimate is not None:
             seconds = estimate.seconds
@@ -79,7 +79,7 @@ def _lines(left: _Left) -> Report:
 
 @contextlib.contextmanager
 def _bar(left: _Left) -> Iterator[Report]:
-    # Imported here: rich takes a tenth of a second, which cron, without a terminal, need not pay.
+    # Imported here: rich takes a tenth of a second, which is wasted in cron, without a terminal.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,

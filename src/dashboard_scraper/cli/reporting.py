@@ -1,4 +1,4 @@
-"""Writes the report of the covered sources, which compares them where they are several."""
+"""Writes the report of the covered sources, which compares them if there are several."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
 def write_comparison(settings: Settings, window: Window | None, now: datetime) -> None:
     """Write the page of several sources after a run that has written the files of each.
 
-    None for a single source, without a store, or for too many days. The days that a source lacks
-    are marked on the page and are no failure here: one that began later lacks them for weeks, and
-    what a run could not fetch is the failure of that source.
+    Returns None for a single source, without a store, or for too many days. Days that a source
+    lacks are marked on the page, and are no failure here: a source that began later lacks them for
+    weeks, and days that a run could not fetch are a failure of that source.
     """
     if len(settings.covered) < 2 or not store_of(settings).exists():
         return
     if window and len(window) > MOST_DAYS:
         logger.warning("%s is not written: it shows at most %d days", REPORT, MOST_DAYS)
         return
-    # Around all of it: a setting that the page needs may be wrong, such as the roster.
+    # Around everything: a setting that the page needs, such as the roster, may be wrong.
     with replaced_or_set_aside([settings.export_dir / REPORT]):
         try:
             write_report(settings, window, now)

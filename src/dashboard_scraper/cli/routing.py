@@ -1,4 +1,4 @@
-"""Finds the command in a command line, and suggests one where there is no such command."""
+"""Finds the command in a command line, or suggests one if there is no such command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard_scraper.model.dates import DAY_WORDS
 PROGRAM = "dashboard-scraper"
 HELP, VERSION = "help", "version"
 
-# Commands that people know from other programs, and what does the same here.
+# Commands that people know from other programs, and the commands here that do the same.
 _ELSEWHERE = {
     **dict.fromkeys(("auth", "login", "signin"), f"to sign in, write {PROGRAM} --auth"),
     **dict.fromkeys(
@@ -33,7 +33,7 @@ def route(
     """The command, and all other words; the command is empty for fetching.
 
     The command is the first word that is neither an option nor the value of one in `valued`. Raises
-    UsageError where that word is neither a command nor a date.
+    UsageError if that word is neither a command nor a date.
     """
     places = list(plain_words(argv, valued))
     word = argv[places[0]] if places else ""
@@ -50,7 +50,7 @@ def route(
 
 
 def _refuse_unknown(word: str, commands: Collection[str]) -> None:
-    """Raise UsageError unless the word may be a date: a word from DAY_WORDS, or one with digits."""
+    """Raise UsageError unless the word may be a date: one of DAY_WORDS, or a word with digits."""
     lowered = word.lower()
     if lowered in DAY_WORDS:
         return

@@ -51,8 +51,8 @@ _SECONDS_TO_END = 5
 def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -> None:
     """Serve GitHub's endpoints and the report from the store.
 
-    UsageError if the address cannot be listened on, and if it lets other machines in without TLS
-    and not `insecure`.
+    UsageError if it cannot listen on the address, or if the address lets other machines in without
+    TLS and without `insecure`.
     """
     readable = settings.allow_readable_secrets
     certificate = _certificate(settings)
@@ -65,12 +65,13 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
             " --insecure behind a proxy with TLS"
         )
     prepare_for_many_records()
-    # No retries: a reader gets an error at once when the store's server is down, and can retry.
+    # No retries: if the store's server is down, a reader gets an error at once, and can retry.
     store = store_at(settings.store_url, waiting=Waiting(Patience(budget=0)))
     files = TokenFiles(
         settings.serve_token_file, settings.serve_tokens_file, allow_readable=readable
     )
-    # First of all what reads settings and their files: a token that was made is printed only once.
+    # This comes first, as it reads settings and their files: a token that was made is printed only
+    # once.
     make = _app_maker(settings, store, host)
     with contextlib.closing(store), _listening(host, port) as listener:
         credentials, made = files.at_start(host)
@@ -95,7 +96,7 @@ def app_of(settings: Settings, store: Store, access: Access, host: str) -> Starl
 
 
 def _app_maker(settings: Settings, store: Store, host: str) -> Callable[[Access], Starlette]:
-    """Makes the application once it is known whom to let in; UsageError for a wrong setting."""
+    """Makes the application once it is known who may access it; UsageError for a wrong setting."""
     cache, audience = StoreCache(store), audience_of(settings)
     views, *others = (_views(cache, settings, name, audience) for name in settings.covered)
     report = ReportView(cache, settings.covered, audience, report_options(settings), utc_now)
@@ -172,8 +173,8 @@ def _answer(
 async def _run(
     server: uvicorn.Server, listener: socket.socket, reloaded: Sequence[Reloaded], address: str
 ) -> None:
-    """Print the address and serve, and read the files again on SIGHUP; on a terminal, that signal
-    ends the program.
+    """Print the address and serve, and reload the files on SIGHUP; on a terminal, SIGHUP ends the
+    program.
     """
 
     def read_again() -> None:
@@ -182,7 +183,7 @@ async def _run(
 
     if hasattr(signal, "SIGHUP") and not (sys.stdin and sys.stdin.isatty()):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_again)
-    # Not before: whoever sends the signal to a server that says that it is there would end it.
+    # Not before: a SIGHUP sent as soon as the server prints its address would end it.
     print_lines([address])
     await server.serve(sockets=[listener])
 

@@ -1,6 +1,6 @@
-"""The server beside another command: `serve` as a process of its own, which ends with this one.
+"""The server beside another command: `serve` as a separate process, which ends with this one.
 
-A run that computes does not delay answers then, and the server has its own signals and memory.
+So a run that computes does not delay answers, and the server has its own signals and memory.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.errors import ScraperError
 
-_PR_SET_PDEATHSIG = 1  # of Linux' sys/prctl.h
-# The server gives answers that have begun 5 seconds.
+_PR_SET_PDEATHSIG = 1  # from Linux' sys/prctl.h
+# The server gives answers that have begun 5 seconds to finish.
 _SECONDS_TO_END = 8
 
 
 @contextlib.contextmanager
 def serving(words: Sequence[str]) -> Iterator[Callable[[], None]]:
-    """Run `serve` with these words while entered, once it listens; what it prints is printed.
+    """Run `serve` with these words, from when it listens until the block ends; what it prints is
+    printed.
 
-    The function raises an error with the server's exit code where it has ended, as entering does.
+    The yielded function raises an error with the server's exit code if it has ended; so does
+    entering.
     """
     command = [sys.executable, "-m", "dashboard_scraper", "serve", *words]
     process = subprocess.Popen(  # noqa: S603 - our own program
@@ -54,7 +56,7 @@ def serving(words: Sequence[str]) -> Iterator[Callable[[], None]]:
 
 
 def _wait_until_it_listens(process: subprocess.Popen[str]) -> None:
-    """Print its lines up to that with its address."""
+    """Print its lines, up to the one with its address."""
     for line in process.stdout or ():
         print_lines([line.rstrip("\n")])
         if line.startswith("http"):
@@ -63,7 +65,7 @@ def _wait_until_it_listens(process: subprocess.Popen[str]) -> None:
 
 
 def _ended(process: subprocess.Popen[str]) -> ScraperError:
-    """It has logged why already."""
+    """An error with the server's exit code; the server has already logged why it ended."""
     code = process.wait()
     error = ScraperError(f"serve has ended with exit code {code}")
     error.exit_code = code if code > 0 else ScraperError.exit_code
@@ -71,6 +73,6 @@ def _ended(process: subprocess.Popen[str]) -> ScraperError:
 
 
 def _end_with_parent() -> None:
-    """Get SIGTERM when the other process dies, in whichever way."""
+    """Have the system send SIGTERM when the parent process dies, however it dies."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -17,9 +17,9 @@ Work = Callable[[Settings], None]
 def for_each_source(settings: Settings, work: Work, only: Collection[str] | None = None) -> None:
     """Call `work` with the settings of each covered source, in order, or of `only` these.
 
-    Raises the error of a single source as it is. Of several, each error is logged under the
-    source's name, and SourcesFailed names those that failed at the end. An unexpected error is
-    raised as it is, after the work of all.
+    With a single source, its error is raised unchanged. With several, each error is logged under
+    the source's name, and SourcesFailed names the failed ones at the end. An unexpected error is
+    raised unchanged, after the work of all sources.
     """
     names = tuple(name for name in settings.covered if only is None or name in only)
     if len(names) == 1:

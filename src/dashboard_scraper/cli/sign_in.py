@@ -1,4 +1,4 @@
-"""Signs in, with a pasted cookie or in a browser, and forgets the session and the profile."""
+"""Signs in with a pasted cookie or in a browser, and removes the session and the profile."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def sign_in(settings: Settings, today: date, *, check: bool) -> None:
 
 
 def sign_in_in_browser(settings: Settings, today: date, *, headless: bool) -> None:
-    """Store the session of a browser in which somebody signs in, or did so earlier (`headless`)."""
-    # Imported here, since a paste needs no browser.
+    """Store the session of a browser in which somebody signs in, or did before (`headless`)."""
+    # Imported here, since pasting needs no browser.
     from dashboard_scraper.sources.dashboard.browser_sign_in import (  # noqa: PLC0415
         sign_in_with_browser,
     )
@@ -63,7 +63,7 @@ def sign_in_in_browser(settings: Settings, today: date, *, headless: bool) -> No
 
 
 def forget_sign_in(settings: Settings) -> None:
-    """Remove the stored session and the browser's profile, where they are."""
+    """Remove the stored session and the browser's profile, if they exist."""
     from dashboard_scraper.browser.profile import remove_profile  # noqa: PLC0415
     from dashboard_scraper.sources.dashboard.browser_sign_in import profile_of  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def forget_sign_in(settings: Settings) -> None:
 
 
 def store_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
-    """Replace the stored session, with `check` only once the dashboard has accepted this one."""
+    """Replace the stored session; with `check`, only if the dashboard accepts this one."""
     origin = origin_of(settings.metrics_api_base_url)
     place = session_store(settings)
     session = CookieSession(place, origin, cookies)
@@ -88,7 +88,7 @@ def store_session(settings: Settings, cookies: Cookies, today: date, *, check: b
 
 
 def _try(settings: Settings, session: CookieSession, today: date, stays: str) -> None:
-    """Raise what `check_session` raises, reworded for a paste that is then not stored."""
+    """Raise what `check_session` raises, saying that the pasted session was not saved."""
     try:
         check_session(settings, today, session)
     except SignInRequired as error:

@@ -29,8 +29,8 @@ _HOME = "home"
 def settings_in(
     config: Path | None, home: Path, log_level: str | None, source: str | None
 ) -> Settings:
-    """The settings of a home, and above them those of a file that a runner wrote; UsageError where
-    it has others.
+    """The settings of a home, overridden by those in a file that a runner wrote; UsageError if the
+    file has unknown ones.
     """
     found = json_files.read("--config", config, dict[str, Any]) if config else {}
     given = {name.lower(): value for name, value in found.items() if value is not None}
@@ -54,7 +54,7 @@ def print_catalog() -> None:
 
 
 def send(settings: Settings, selections: Sequence[Selection], state_file: Path | None) -> None:
-    """Write the selected streams to stdout, from where the state ends."""
+    """Write the selected streams to stdout, starting where the state ends."""
     if settings.store_url.startswith(LAKE_PREFIX):
         raise UsageError(
             "STORE_URL names a lake, which has no earlier versions of a day: name the store that is"

@@ -25,7 +25,7 @@ def read_hidden(prompt: str) -> str:
     """Ask on the terminal without echo, until Enter; raises UsageError for input that is not text.
 
     Not `getpass`: it would cut a line at 4,096 bytes, the limit of a terminal in canonical mode,
-    and leave all lines of a paste but the first to the shell, and so in its history.
+    and leave all lines of a paste except the first to the shell, and so to its history.
     """
     if not HAVE_TERMIOS:
         return getpass.getpass(prompt)
@@ -35,7 +35,7 @@ def read_hidden(prompt: str) -> str:
     hidden[3] &= ~(termios.ECHO | termios.ICANON)
     try:
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, hidden)
-        # Prompt only now that echo is off: somebody may paste as soon as it appears.
+        # Prompt only after echo is off: somebody may paste as soon as the prompt appears.
         sys.stderr.write(prompt)
         sys.stderr.flush()
         data = _read_until_enter(descriptor)
@@ -58,7 +58,7 @@ def _read_until_enter(descriptor: int) -> bytes:
         data += chunk.removesuffix(_END_OF_INPUT)
         if not chunk or chunk.endswith(_END_OF_INPUT):
             return data
-        # After a line break inside a paste more follows at once; after Enter, nothing does.
+        # After a line break inside a paste, more text follows at once; after Enter, none does.
         if data.endswith((b"\n", b"\r")):
             more, _, _ = select.select([descriptor], [], [], _PASTE_PAUSE_SECONDS)
             if not more:

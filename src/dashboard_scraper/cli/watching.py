@@ -61,10 +61,10 @@ class Nightly:
         self.with_session = [name for name in self.sources if info_of(name).session]
 
     def run(self, sources: Sequence[str]) -> Outcome:
-        """The daily job, for these sources.
+        """Run the daily job for these sources.
 
-        Nobody is notified where another process has the store, which does the same job, unless it
-        still has it at the next attempt.
+        If another process has locked the store, nobody is notified, since it does the same job; but
+        if it still has the lock at the next attempt, somebody is.
         """
         codes: dict[str, int] = {}
         refused: dict[str, Hashable] = {}
@@ -120,8 +120,8 @@ class Nightly:
         ]
 
     def keep_alive(self, source: str) -> int:
-        """Touch the session; what is wrong is logged, and somebody is notified of a session that is
-        over, except by a run: that will find it out itself.
+        """Touch the session. An error is logged, and somebody is notified if the session has ended;
+        but not during a run, which will find that out itself.
         """
         now = self._time.now()
         touch: Work = partial(keep_alive, now=now)
@@ -137,7 +137,7 @@ class Nightly:
         return 0
 
     def credentials(self, source: str) -> Hashable:
-        """The session as it is stored, and the state of every file with a secret."""
+        """The stored session, and the state of every file with a secret."""
         session = info_of(source).session
         stored = session.state(self._settings) if session else None
         names = (name for name in type(self._settings).model_fields if name.endswith(_CREDENTIALS))
@@ -153,15 +153,16 @@ def _state_of(path: Path) -> Hashable:
 
 
 def rules_of(settings: Settings) -> Rules:
-    """When the nightly job runs."""
+    """When the nightly job runs, as the settings say."""
     zone = read_time_zone(settings.schedule_time_zone)
     return Rules(Schedule.read(settings.schedule, zone))
 
 
 def watch(settings: Settings, time: Time | None = None, beside: Beside | None = None) -> None:
-    """Run until SIGTERM or Ctrl-C; returns where that came while nothing ran.
+    """Run until SIGTERM or Ctrl-C; returns if the signal came while nothing was running.
 
-    UsageError for a wrong setting before anything runs. `beside` is entered before the first run.
+    Raises UsageError for a wrong setting before anything runs. `beside` is entered before the first
+    run.
     """
     time = time or SystemTime()
     rules = rules_of(settings)
@@ -183,7 +184,7 @@ def watch(settings: Settings, time: Time | None = None, beside: Beside | None = 
 
 
 def refuse_wrong(settings: Settings) -> None:
-    """UsageError for settings with which no run can succeed."""
+    """UsageError for settings with which every run would fail."""
     if settings.store_url.startswith(LAKE_PREFIX):
         raise UsageError("watch needs a store to write to, and STORE_URL names a lake")
     for name in settings.covered:

@@ -40,7 +40,7 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
 
 
 def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
-    """The export of a window, into `folder` or the window's own."""
+    """The export of a window, into `folder` or the window's usual folder."""
     outputs = outputs_of(settings)
     return DailyExport(
         window,
@@ -83,7 +83,7 @@ def roster_of(settings: Settings) -> Roster | None:
 
 
 def existing_store(settings: Settings, people: People) -> Store:
-    """The store, which joins these people; UsageError where there is none yet."""
+    """The store, which joins these people; UsageError if there is none yet."""
     store = store_of(settings, people)
     if not store.exists():
         raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
@@ -91,12 +91,12 @@ def existing_store(settings: Settings, people: People) -> Store:
 
 
 def identities_of(settings: Settings) -> Identities:
-    """The persons of IDENTITY_FILE, if there is one; UsageError if it is invalid."""
+    """The persons in IDENTITY_FILE, if it is set; UsageError if the file is invalid."""
     return read_identities(settings.identity_file) if settings.identity_file else {}
 
 
 def rules_of(settings: Settings) -> Rules:
-    """What days in doubt mean for a run."""
+    """How a run treats days in doubt."""
     return Rules(settings.reconcile_tolerance, warn_of_unreconciled=settings.reconcile == "warn")
 
 
@@ -107,7 +107,7 @@ def settling_of(settings: Settings) -> Settling:
 
 
 def caution_of(settings: Settings, clock: Clock) -> Caution:
-    """When an answer that differs from an earlier one is accepted."""
+    """The rules for accepting an answer that differs from an earlier one."""
     confirmations = settings.revision_confirmations
     return Caution(
         settings.revision_limit / 100,
@@ -130,7 +130,7 @@ def github_options(settings: Settings) -> GithubOptions:
 
 
 def audience_of(settings: Settings) -> Audience:
-    """Whom outputs show, which addresses are one person, and under which name; UsageError if
+    """Whom outputs show, which addresses belong to one person, and the name to show; UsageError if
     IDENTITY_FILE or PSEUDONYM_KEY_FILE is invalid.
 
     With pseudonyms, IDENTITY_FILE is only used to merge a person's addresses: logins, ids and teams

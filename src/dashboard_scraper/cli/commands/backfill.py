@@ -12,7 +12,7 @@ from dashboard_scraper.model.dates import last_complete_days, utc_day
 
 
 def configure(parser: Parser) -> None:
-    """The range; a single day may need END too."""
+    """The range; for a single day, END may be required too."""
     add_range(parser, end="last day; required if START is a single day before yesterday")
     add_source(parser, several=True)
 
@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> None:
     window = complete_range_of(args)
     yesterday = last_complete_days(1, utc_day(datetime.now(UTC)))
     if args.end is None and len(window) == 1 and window != yesterday:
-        # START alone used to mean every day since then. As that day only, an old script would
-        # silently fetch too little.
+        # START without END used to mean every day since then. If it now meant only that day, an old
+        # script would silently fetch too little.
         raise UsageError(
             f"backfill needs END too: `backfill {window} yesterday` for every day since, or"
             f" `backfill {window} {window}` for that day alone"

@@ -21,7 +21,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert it; a month means its first day as --start, its last as --end."""
+    """Convert it; a month means its first day for --start, and its last day for --end."""
     from dashboard_scraper.cli.conversion import convert
 
     settings = settings_of(args)

@@ -29,7 +29,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run it; of the settings, only the paths are used."""
+    """Run the demo; only the paths are taken from the settings."""
     from dashboard_scraper.cli.demo import run_demo
 
     organization = {"users": args.users, "seed": args.seed, "billing": args.billing}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    """The two periods, the metric, and what the difference is taken apart by."""
+    """The two periods, the metric, and the breakdowns of the difference."""
     add_range(parser)
     parser.add_argument(
         "--before",
@@ -59,7 +59,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the explanation; UsageError where the periods overlap."""
+    """Print the explanation; UsageError if the periods overlap."""
     from dashboard_scraper.cli.explaining import Question
 
     now = complete_range_of(args)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def before_of(given: list[Window] | None, now: Window) -> Window:
-    """The period to compare with; UsageError unless it ends before the other one starts."""
+    """The period to compare with; UsageError unless it ends before the other one begins."""
     if not given:
         return period_before(now)
     if len(given) > 2:
@@ -82,7 +82,7 @@ def before_of(given: list[Window] | None, now: Window) -> Window:
 
 
 def print_answer(settings: Settings, question: Question, *, as_json: bool) -> None:
-    """Print the explanation; DaysMissing afterwards, if days were left out."""
+    """Print the explanation; then raise DaysMissing if days were left out."""
     from dashboard_scraper.cli.explaining import answer_of, as_lines, raise_if_left_out, shown_of
     from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.cli.wiring import audience_of

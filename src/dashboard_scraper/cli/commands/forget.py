@@ -10,7 +10,7 @@ from dashboard_scraper.sources.registry import SOURCES
 
 
 def configure(parser: Parser) -> None:
-    """The person, and whether to change files."""
+    """The person, and whether to change files too."""
     parser.add_argument(
         "user",
         metavar="USER",

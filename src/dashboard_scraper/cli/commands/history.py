@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
-    """Print every version; UsageError if the day is not in the store, or this is a lake."""
+    """Print every version; UsageError if the day is not in the store, or if the store is a lake."""
     from dashboard_scraper.cli.day_history import as_lines, history_of
     from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.cli.wiring import audience_of

@@ -15,7 +15,7 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Touch every session; SignInRequired where it is over."""
+    """Touch every session; SignInRequired if it has ended."""
     from dashboard_scraper.cli.keeping_alive import keep_all_alive
     from dashboard_scraper.sources.registry import SOURCES
 

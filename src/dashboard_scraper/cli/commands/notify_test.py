@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def configure(parser: Parser) -> None:
-    """It has no options of its own."""
+    """The command has no options of its own."""
 
 
 def run(args: argparse.Namespace) -> None:

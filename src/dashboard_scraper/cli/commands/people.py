@@ -1,4 +1,4 @@
-"""`people`: list everybody with their class: who uses what, has a seat, is missing."""
+"""`people`: list everybody with their class: who uses what, has a seat, or is missing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def print_people(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Print who is in which class; by default of every source in the store."""
+    """Print who is in which class, by default for every source in the store."""
     from dashboard_scraper.across.summary import as_text
     from dashboard_scraper.cli.output import print_json, print_lines, print_text
     from dashboard_scraper.cli.people import everybody_of, newest_window, write_tables

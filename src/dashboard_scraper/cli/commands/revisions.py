@@ -61,9 +61,9 @@ def _lines(reader: Reader, settings: Settings) -> Iterator[str]:
 
 
 def decide(settings: Settings, action: str, windows: Sequence[Window], now: datetime) -> None:
-    """Accept or reject the held revision of each given day, or of each such day in a given month.
+    """Accept or reject the held revision of each given day, and of each such day in a given month.
 
-    UsageError, before anything is changed, if a given day or month has none.
+    Raises UsageError, before anything is changed, if a given day or month has none.
     """
     from dashboard_scraper.cli.output import print_text
     from dashboard_scraper.cli.wiring import audience_of, existing_store

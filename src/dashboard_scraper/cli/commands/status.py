@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 def print_status(
     settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
 ) -> None:
-    """Print the status; errors are raised after everything is printed."""
+    """Print the status; errors are raised after everything has been printed."""
     from dashboard_scraper.across.summary import StatusWithPeople
     from dashboard_scraper.across.summary import as_text as people_text
     from dashboard_scraper.cli.output import print_json, print_text
@@ -84,7 +84,7 @@ def print_status(
             people = _people(settings, reader, now)
             notified = notices.status_of(reader.notices())
     if as_json:
-        # A file name need not be UTF-8, which JSON has to be.
+        # A file name need not be UTF-8, but JSON must be.
         name = os.fsencode(status.store).decode(errors="replace")
         print_json(StatusWithPeople(name, status.sources, status.runs, people, notified))
     else:
@@ -100,7 +100,7 @@ def print_status(
         if check:
             source.check(settings, now)
         if max_age is not None:
-            # Days that the source has not published yet make nothing stale.
+            # Days that the source has not published yet do not make the store stale.
             age = max_age + timedelta(days=source.lag_days(settings))
             raise_if_stale(status, settings.source, age, now, costs=settings.wants_costs)
 
@@ -109,7 +109,7 @@ def print_status(
 
 
 def _print_runs(settings: Settings, only: str | None, *, as_json: bool) -> None:
-    """The newest runs of all sources, or of one alone, newest first."""
+    """The newest runs of all sources, or of one source, newest first."""
     from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.store import store_of
     from dashboard_scraper.store.runs import RunList
@@ -126,8 +126,8 @@ def _print_runs(settings: Settings, only: str | None, *, as_json: bool) -> None:
 
 
 def _people(settings: Settings, reader: Reader, now: datetime) -> PeopleSummary | None:
-    """Everybody in the newest 28 days; None without days, or where the store is damaged: the rest
-    of the status is still worth printing.
+    """Everybody in the newest 28 days. None if there are no days, or if the store is damaged: the
+    rest of the status is still worth printing.
     """
     from dashboard_scraper.cli.people import everybody_of, newest_window
     from dashboard_scraper.errors import StoreFailed

@@ -81,7 +81,7 @@ def _add(settings: Settings, args: argparse.Namespace, now: datetime) -> None:
         now + args.expires if args.expires else None,
         allow_readable=settings.allow_readable_secrets,
     )
-    # Only to stdout, never to the log, and only once: its hash is stored.
+    # Only to stdout, never to the log, and only once: the store has only its hash.
     print_lines([text])
 
 
@@ -111,7 +111,7 @@ def _print_tokens(settings: Settings, *, as_json: bool) -> None:
 
 
 def _listed(tokens: list[Token]) -> msgspec.Struct:
-    """Without the hashes."""
+    """The tokens without their hashes."""
     import msgspec
 
     rows = [

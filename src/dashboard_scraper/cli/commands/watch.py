@@ -1,4 +1,4 @@
-"""`watch`: the nightly job on a schedule, in one process that goes on."""
+"""`watch`: run the nightly job on a schedule, in one process that keeps running."""
 
 from __future__ import annotations
 
