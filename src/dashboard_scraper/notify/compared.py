@@ -14,7 +14,7 @@ from dashboard_scraper.notify.occasions import Details, Finding, Occasion, RunFa
 from dashboard_scraper.store import Notice
 from dashboard_scraper.store.runs import NIGHTLY
 
-# A number of days that grows is worth a new message when it is this many times the last one.
+# A growing number of days is worth a new message when it is this many times the last one.
 _WORSE_FACTOR = 2
 
 
@@ -28,7 +28,7 @@ class Change(Enum):
 
 
 class News(msgspec.Struct, frozen=True):
-    """A part of a message. `notice` is what the store should have of it; its message is empty."""
+    """A part of a message. `notice` is what the store should have for it; its message is empty."""
 
     change: Change
     finding: Finding
@@ -36,7 +36,7 @@ class News(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What to send, and the notices that change without a message."""
+    """What to send, and the notices that change although no message is sent."""
 
     news: list[News]
     silent: list[Notice]
@@ -55,11 +55,12 @@ def compare(
 ) -> Comparison:
     """Compare the findings about a run's source with its open notices.
 
-    What ends is in the message only when nothing else of the source stays open: all is well again.
+    The end of an occasion is reported only if nothing else is open for the source, as all is well
+    again.
     """
     now = facts.ended_at
     known = {Occasion(n.occasion): n for n in open_notices if not _is_event(n)}
-    # An event stays open only while no message of it could be sent.
+    # An event stays open only as long as no message about it could be sent.
     news = [_again(notice, Change.NEW) for notice in open_notices if _is_event(notice)]
     silent, is_open = [], False
     for finding in findings:
@@ -68,7 +69,8 @@ def compare(
         updated = _updated(finding, notice, now, tell=change is not None)
         if change is None:
             is_open = True
-            # To write what is there already would take the store's lock from a run that begins.
+            # Writing a notice that is there already would take the store's lock from a run that
+            # begins.
             silent += [updated] if updated != notice else []
         else:
             news.append(News(change, finding, updated))
@@ -84,7 +86,7 @@ def compare(
 
 
 def recorded(news: News, message: str, now: datetime, *, sent: bool) -> Notice | None:
-    """What the store should have of a part of a message; None where it stays as it is, so that the
+    """What the store should have for a part of a message; None if it stays unchanged, so that the
     next run tries again.
     """
     if sent:
@@ -112,7 +114,7 @@ def _again(notice: Notice, change: Change) -> News:
 def _change(
     finding: Finding, notice: Notice | None, now: datetime, remind_after: timedelta | None
 ) -> Change | None:
-    """Why to send a message of it; None if it would only repeat the last one."""
+    """Why to send a message about it; None if it would only repeat the last one."""
     if notice is None or notice.notified_at is None:
         return Change.NEW
     before = details_of(notice)
@@ -133,8 +135,8 @@ def _is_worse(now: Details, before: Details) -> bool:
 
 
 def _has_new_gap(now: Details, before: Details) -> bool:
-    """Whether days are missing that neither were before nor are next to such days: not one more of
-    an outage that goes on, or of a source that is late every night.
+    """Whether a day is missing that was not missing before and is not next to such a day either.
+    One more day of a continuing outage, or of a source that is late every night, is not a new gap.
     """
     known = {day.toordinal() for day in before.days}
     gaps = [(gap.start.toordinal(), gap.end.toordinal()) for gap in runs_of_days(now.days)]
@@ -155,10 +157,10 @@ def _is_over(notice: Notice, facts: RunFacts) -> bool:
     """Whether a run that did not find the occasion again shows that it has ended."""
     occasion, details = Occasion(notice.occasion), details_of(notice)
     if occasion is not Occasion.RUN_FAILED:
-        # Without days nothing can be said: the store could not be read, or the run stores none.
+        # Without days nothing is known: the store could not be read, or the run stores none.
         return bool(facts.expected)
     if facts.exit_code:
-        return False  # it failed in another way, which is in the message
+        return False  # it failed in another way, which the message reports
     # The nightly job fetches, stores and exports: its success shows that everything works.
     shown_by = (NIGHTLY, details.command)
     return facts.command in shown_by or details.exit_code == SignInRequired.exit_code

@@ -1,4 +1,4 @@
-"""Reads from the store what `occasions` judge."""
+"""Reads from the store the facts that `occasions` judges."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _KNOWN = {occasion.value for occasion in Occasion}
 
 
 def sign_in_of(info: SourceInfo, settings: Settings, *, keeps_session: bool) -> SignIn:
-    """What the settings and the token say; nothing where the token cannot be read, since the run
-    has said so, nor of a session that somebody keeps alive.
+    """What the settings and the token say. Empty if the token cannot be read, since the run has
+    reported that; a session that somebody keeps alive is left out.
     """
     try:
         life = None if keeps_session else info.session_life(settings)
@@ -48,10 +48,10 @@ def read(
     settle_days: int,
     started_at: datetime,
 ) -> tuple[RunFacts, list[Notice]]:
-    """The facts with what the store says of the source, and the source's open notices.
+    """Add to the facts what the store says of the source; also returns the source's open notices.
 
-    `newest` are the days that the daily job fetches, `asked` those of a run that was asked for
-    others.
+    `newest` are the days that the daily job fetches; `asked` are the days of a run that was asked
+    for others.
     """
     source = base.source
     notices = [
@@ -89,7 +89,7 @@ def runs_of(reader: Reader, source: str) -> list[Run]:
 
 
 def _expected_days(asked: Window, open_notices: Sequence[Notice]) -> list[date]:
-    """The days that the run should have stored, and those that earlier runs did not."""
+    """The days that the run should have stored, and those that earlier runs failed to store."""
     days = {*asked.days()}
     for notice in open_notices:
         if Occasion(notice.occasion) is Occasion.DAYS_MISSING:
@@ -100,7 +100,7 @@ def _expected_days(asked: Window, open_notices: Sequence[Notice]) -> list[date]:
 def _revised_since(
     reader: Reader, ledger: Mapping[date, LedgerDay], settle_days: int, since: datetime
 ) -> Iterator[Revised]:
-    """The settled days whose figures were replaced since a moment."""
+    """The settled days whose figures were replaced since the moment."""
     for row in ledger.values():
         if row.version == 1 or row.accepted_at is None or row.accepted_at < since:
             continue
@@ -118,7 +118,7 @@ def _revised_since(
 
 
 def _largest_change(before: LedgerDay, after: LedgerDay) -> tuple[float, str]:
-    """The largest change of a sum, in percent of what it was, and in words."""
+    """The largest change of a sum: in percent of the earlier sum, and in words."""
     pairs = [(_PEOPLE, before.active_users, after.active_users)] + [
         (metric.name, old, new)
         for metric in COUNTS
@@ -133,5 +133,5 @@ def _largest_change(before: LedgerDay, after: LedgerDay) -> tuple[float, str]:
 
 
 def length_of(days: int) -> timedelta | None:
-    """The time after which an open occasion is repeated; None for never."""
+    """The time after which an open occasion is reported again; None for never."""
     return timedelta(days=days) if days else None

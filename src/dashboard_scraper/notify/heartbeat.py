@@ -1,4 +1,4 @@
-"""Pings a monitor, as healthchecks.io and those like it define: that a run began, and how it ended.
+"""Pings a monitor, as defined by healthchecks.io and others: that a run began, and how it ended.
 
 URL/start   the run begins
 URL         it succeeded
@@ -24,7 +24,7 @@ from dashboard_scraper.sources.rest.urls import host_of
 logger = logging.getLogger(__name__)
 
 _START = "start"
-# A monitor that does not answer must not hold up a run, nor the end of one that was terminated.
+# A monitor that does not answer must not delay a run, nor the end of one that was terminated.
 _BUDGET, _BUDGET_AT_END = 10.0, 3.0
 _TIMEOUT = 5.0
 _MOST_RETRIES = 2
@@ -48,7 +48,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
         self._try(_START)
 
     def ended(self, exit_code: int, *, hurry: bool = False) -> None:
-        """Say how it ended; in a `hurry`, with one short attempt."""
+        """Say how the run ended; in a `hurry`, with one short attempt."""
         self._try(f"{exit_code}" if exit_code else "", hurry=hurry)
 
     def _try(self, word: str, *, hurry: bool = False) -> None:
@@ -58,14 +58,14 @@ class Heartbeat(msgspec.Struct, frozen=True):
             logger.warning("the heartbeat was not sent: %s", error)
 
     def ping(self, word: str = "", *, hurry: bool = False) -> None:
-        """Send one ping; raises what `Http` raises, and NotNotified for any answer but success."""
+        """Send one ping; raises what `Http` raises, and NotNotified unless it succeeds."""
         retries = 0 if hurry else min(self.retries, _MOST_RETRIES)
         budget = _BUDGET_AT_END if hurry else _BUDGET
         policy = RetryPolicy(retries, self.backoff, min(self.timeout, budget, _TIMEOUT), budget)
         url = _with_word(self.url, word)
         http = Http(policy, NoAuth(), 1, route=route_to(url, self.libraries), shown=host_of)
         with contextlib.closing(http):
-            # Its answer says nothing that matters, and may be empty.
+            # The content of the answer does not matter, and may be empty.
             _require_success(http.stream(url, lambda _response, _pieces: None))
 
 

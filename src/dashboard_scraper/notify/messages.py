@@ -1,5 +1,5 @@
-"""Messages in words: what happened, since when, which days, what to do. No names of people, no
-addresses, no text of an error, which may quote some.
+"""Messages in words: what happened, since when, which days, what to do. They contain no names of
+people, no addresses, and no text of errors, which may quote some.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _OTHER = ("It ended with an unknown exit code.", "Read the run's log.")
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message, the same for every channel. `is_problem` is false for one that all is well."""
+    """A message, the same for every channel. `is_problem` is false if it says that all is well."""
 
     subject: str
     body: str
@@ -105,7 +105,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 def message_of(news: Sequence[News]) -> Message:
-    """One message about everything that is new after a run."""
+    """One message about everything new after a run."""
     problems = [each for each in news if each.change is not Change.OVER]
     recovered = list(dict.fromkeys(e.finding.source for e in news if e.change is Change.OVER))
     parts = [part_of(each) for each in problems]
@@ -117,13 +117,13 @@ def message_of(news: Sequence[News]) -> Message:
 
 
 def test_message() -> Message:
-    """What the command `notify-test` sends."""
+    """The message that the command `notify-test` sends."""
     body = "This is a test. Messages about failed runs and missing days will arrive here.\n"
     return Message(f"{NAME}: test message", body, is_problem=False)
 
 
 def part_of(news: News) -> str:
-    """The paragraph about one occasion; its first line stands alone."""
+    """The paragraph about one occasion; its first line also makes sense without the rest."""
     details = news.finding.details
     lines = [_headline(news), *_explained(news.finding)]
     lines += [f"- {change}" for change in details.changes[:_CHANGES_AT_MOST]]

@@ -36,13 +36,13 @@ class Occasion(Enum):
 
     @property
     def is_event(self) -> bool:
-        """Whether it has no end, and so no recovery."""
+        """Whether it happens once, and so has no end to report."""
         return self is Occasion.DAYS_REVISED
 
 
 @decodable
 class Details(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a message needs besides the occasion; what the store remembers of it, as JSON.
+    """What a message needs besides the occasion; the store keeps it as JSON.
 
     `reported` is the number of days in the last message. `expires_at` is a token's stated expiry.
     """
@@ -72,7 +72,7 @@ class Revised(msgspec.Struct, frozen=True):
 
 
 class SignIn(msgspec.Struct, frozen=True):
-    """What is known of the credentials: how long a session lasts after its last use, and when a
+    """What is known about the credentials: how long a session lasts after its last use, and when a
     token expires.
     """
 
@@ -84,9 +84,9 @@ class RunFacts(msgspec.Struct, frozen=True):
     """A run of one source, and what the store says after it.
 
     `stores_days` is false for a run that only writes the CSV of a period. `ledger` has the stored
-    days with the weeks before them, `expected` the days that should be stored, `recent` those of
-    the daily job: none where the store could not be read. `runs` are earlier ones and this one, of
-    the same source, newest first.
+    days and the weeks before them, `expected` the days that should be stored, `recent` the days of
+    the daily job; all are empty if the store could not be read. `runs` are this run and earlier
+    ones of the same source, newest first.
     """
 
     source: str
@@ -104,10 +104,11 @@ class RunFacts(msgspec.Struct, frozen=True):
 
 
 def cut_off(runs: Sequence[Run]) -> int | None:
-    """How earlier runs ended that could not notify anybody themselves: KILLED for the last one, or
-    TERMINATED for the last two, as by a limit of time. Whoever stops a single one knows of it.
+    """How earlier runs ended that could not notify anybody themselves: KILLED if the last one was
+    killed; TERMINATED if it was terminated and the one before was terminated or killed, as by a
+    time limit. Whoever stops a single run knows about it.
 
-    `runs` are those of one command, newest first, of which none still runs.
+    `runs` are those of one command, newest first; none of them is still running.
     """
     last, before = ([*(_end_of(run) for run in runs[:2]), 0, 0])[:2]
     if last == TERMINATED and before in (KILLED, TERMINATED):
@@ -139,7 +140,8 @@ def _missing_of(days: Sequence[date], facts: RunFacts) -> tuple[date, ...]:
 
 
 def _failed(facts: RunFacts) -> _Found:
-    # Not where days of earlier runs alone are missing: this one lacks something else, as costs.
+    # Not if only days of earlier runs are missing: then this run lacks something else, such as
+    # costs.
     only_missing = facts.exit_code == DaysMissing.exit_code and _missing_of(facts.asked, facts)
     if facts.exit_code and not only_missing:
         yield Occasion.RUN_FAILED, Details(facts.command, facts.exit_code)
@@ -173,18 +175,18 @@ def _sign_in_expires(facts: RunFacts) -> _Found:
 
 
 def _interval(runs: Sequence[Run]) -> timedelta | None:
-    """The time from one run to the next: that between the last two of the newest run's command."""
+    """The time from one run to the next: between the last two runs of the newest run's command."""
     starts = [run.started_at for run in runs if run.command == runs[0].command]
     return starts[0] - starts[1] if len(starts) > 1 else None
 
 
 def _outlived_last_time(runs: Sequence[Run], life: timedelta) -> bool | None:
     """Whether the session outlived the last break between runs that was longer than its life: if
-    it did, something renews it. None if there was no such break.
+    so, something renews it. None if there was no such break.
     """
     for after, before in itertools.pairwise(runs):
         used = before.ended_at or before.started_at
-        # After a run without a session, the next one has another session.
+        # After a run without a session, the next run has another session.
         if before.exit_code == SignInRequired.exit_code or after.started_at - used <= life:
             continue
         return after.exit_code != SignInRequired.exit_code

@@ -34,7 +34,7 @@ _NOT_REACHED = "connection error"
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """One URL: logs name it by its number in NOTIFY_URLS, and its scheme."""
+    """One URL. Logs name it by its number in NOTIFY_URLS, and by its scheme."""
 
     number: int
     scheme: str
@@ -45,15 +45,15 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Why a channel did not accept a message, in words; None where it did."""
+    """Why a channel did not accept a message, in words; None if it did."""
 
     channel: Channel
     failure: str | None
 
 
 def channels_of(urls: str) -> list[Channel]:
-    """The channels of a list of URLs, separated by blanks or commas. UsageError without Apprise,
-    and for a URL that it does not understand.
+    """The channels of a list of URLs, separated by blanks or commas. UsageError if Apprise is
+    missing, or does not understand a URL.
     """
     try:
         from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - only who is notified needs it
@@ -63,7 +63,8 @@ def channels_of(urls: str) -> list[Channel]:
     channels = []
     for number, url in enumerate(_BETWEEN.split(urls.strip(" \t\r\n,")), 1):
         scheme = match[1].lower() if (match := _SCHEME.match(url)) else ""
-        # In a thread of ours, which ends with the program: it would wait for one of Apprise's.
+        # We send in our own thread, which ends with the program: it would wait for one of
+        # Apprise's.
         asset = AppriseAsset(
             app_id=NAME,
             app_desc=f"{NAME} {__version__}",
@@ -73,7 +74,8 @@ def channels_of(urls: str) -> list[Channel]:
             async_mode=False,
             service_timeout=0,
             secure_logging=True,
-            # A page of a sign-in, to which it is sent, would pass for a message that was accepted.
+            # Otherwise the page of a redirect to a sign-in would pass for a message that was
+            # accepted.
             http_redirects=False,
         )
         service = Apprise(asset=asset)
@@ -89,7 +91,7 @@ def channels_of(urls: str) -> list[Channel]:
 
 def _added(service: Apprise, url: str) -> bool:
     with warnings.catch_warnings():
-        # The first URL makes it import every service that it knows, and what these use.
+        # The first URL makes Apprise import every service that it knows, and what these use.
         warnings.simplefilter("ignore", DeprecationWarning)
         return bool(service.add(url))
 
@@ -136,7 +138,7 @@ class _Attempt:
 
 
 def _reasons(result: AppriseResult | None) -> Iterator[str]:
-    """What is safe to repeat of Apprise's reasons: they quote URLs and addresses."""
+    """The part of Apprise's reasons that is safe to repeat: they quote URLs and addresses."""
     if result is None:
         return
     for service in result:  # a failed one is false
@@ -148,7 +150,7 @@ def _reasons(result: AppriseResult | None) -> Iterator[str]:
 
 
 def log_failures(outcomes: Sequence[Outcome]) -> bool:
-    """Warn of each channel that failed; whether any accepted the message."""
+    """Warn about each channel that failed; returns whether any accepted the message."""
     for outcome in outcomes:
         if outcome.failure:
             logger.warning("no message was sent to %s: %s", outcome.channel, outcome.failure)

@@ -1,7 +1,8 @@
-"""The heartbeat: a file whose modification time says that `watch` is alive, and its content what
-it does.
+"""The heartbeat: a file whose modification time says that `watch` is alive, and whose content says
+what it is doing.
 
-A beat only sets the time, which works on a full disk too, and writes nothing.
+A beat sets only the time, unless the content has changed: that writes nothing, and works on a full
+disk.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 
 
 class LastRun(msgspec.Struct, frozen=True):
-    """The last run of this process."""
+    """The last run that this process started."""
 
     started_at: datetime
     ended_at: datetime
@@ -38,7 +39,7 @@ class LastRun(msgspec.Struct, frozen=True):
 
 @decodable
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The content of the file; `sources` are those that run now, or next."""
+    """The content of the file; `sources` are those that run now, or that run next."""
 
     state: str
     process: int
@@ -50,7 +51,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class HeartbeatFile:
-    """Writes the file; one that cannot be written is a warning, and never ends the program."""
+    """Writes the file. If it cannot be written, it logs a warning, and the program goes on."""
 
     def __init__(self, path: Path, mode: int) -> None:
         self._path = path
@@ -59,7 +60,7 @@ class HeartbeatFile:
         self._failed = False
 
     def beat(self, content: Heartbeat, now: datetime) -> None:
-        """Write the content where it has changed, or the file is gone, and set its time."""
+        """Write the content if it has changed or the file is missing, and set the file's time."""
         if content.state == ENDED and self._is_of_another():
             return
         try:
@@ -75,8 +76,8 @@ class HeartbeatFile:
             os.utime(self._path, (now.timestamp(), now.timestamp()))
 
     def _is_of_another(self) -> bool:
-        """Whether a process that was started later has the file, as where a container is replaced
-        by a newer one: that one is alive.
+        """Whether a process that was started later has written the file, for example when a newer
+        container replaces an older one: that process is alive.
         """
         with contextlib.suppress(OSError):
             return self._written is not None and self._path.read_bytes() != _encoded(self._written)
@@ -88,7 +89,7 @@ def _encoded(content: Heartbeat) -> bytes:
 
 
 def raise_unless_alive(path: Path, now: datetime) -> Heartbeat:
-    """What `watch` wrote last; Stale where it has ended, or is silent."""
+    """Return what `watch` wrote last; raises Stale if it has ended, or is silent."""
     try:
         beat = path.stat().st_mtime
         content = msgspec.json.decode(path.read_bytes(), type=Heartbeat)
@@ -101,7 +102,7 @@ def raise_unless_alive(path: Path, now: datetime) -> Heartbeat:
         raise Stale(f"watch has ended, {age:.0f} s ago")
     if age > SILENCE.total_seconds():
         raise Stale(f"watch is silent: its last heartbeat was {age:.0f} s ago")
-    if age < -SILENCE.total_seconds():  # whoever is alive has a new one in a minute
+    if age < -SILENCE.total_seconds():  # if it were alive, it would write a new one in a minute
         raise Stale(
             f"watch is silent since the clock was set back: its last heartbeat is {-age:.0f} s"
             " ahead"

@@ -1,4 +1,4 @@
-"""The loop of `watch`: run what is due, keep sessions alive, beat, and wait."""
+"""The loop of `watch`: run what is due, keep sessions alive, write heartbeats, and wait."""
 
 from __future__ import annotations
 
@@ -30,20 +30,22 @@ ALIVE, OVER, UNKNOWN = "alive", "over", "unknown"
 
 
 class Time(Protocol):
-    """The clock, and how the process waits: a test's may run fast."""
+    """The clock, and how the process waits; in tests, time may pass faster."""
 
     def now(self) -> datetime:
         """The current moment, in UTC."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Return after so long, or earlier."""
+        """Return after this time, or earlier."""
         ...
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The exit code of a run, and that of each of its sources. `refused` are the credentials of
-    those that need a new sign-in, as they were then: others may run for hours after them.
+    """The exit codes of a run and of each of its sources.
+
+    `refused` has, for each source that needs a new sign-in, its credentials as they were when they
+    were refused: other sources may run for hours after it.
     """
 
     exit_code: int
@@ -52,8 +54,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Work(Protocol):
-    """What the loop does when its time has come. Nothing that a later attempt may cure is raised:
-    it is logged, and an exit code says what it was.
+    """What the loop does when the time has come. An error that a later attempt may not meet is
+    logged, not raised; an exit code says what it was.
     """
 
     @property
@@ -63,15 +65,15 @@ class Work(Protocol):
 
     @property
     def with_session(self) -> Sequence[str]:
-        """Those of them that have a session to keep alive."""
+        """The sources that have a session to keep alive."""
         ...
 
     def run(self, sources: Sequence[str]) -> Outcome:
-        """The nightly job, for these sources."""
+        """Run the nightly job for these sources."""
         ...
 
     def attempts(self, since: datetime) -> list[Attempt] | None:
-        """The nightly runs in the store that began since then; None where it cannot be read."""
+        """The nightly runs in the store that began since then; None if it cannot be read."""
         ...
 
     def keep_alive(self, source: str) -> int:
@@ -79,16 +81,16 @@ class Work(Protocol):
         ...
 
     def credentials(self, source: str) -> Hashable:
-        """Equal as long as nobody has changed the source's credentials."""
+        """A value that stays equal as long as nobody changes the source's credentials."""
         ...
 
     def check(self) -> None:
-        """Raise what ended anything that runs beside the loop."""
+        """Raise the error that ended whatever runs beside the loop, if it has ended."""
         ...
 
 
 class Loop:
-    """Runs until a signal's exception, or an unexpected error, ends it."""
+    """Runs until it is ended by a signal's exception, or by an unexpected error."""
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class Loop:
         file: HeartbeatFile,
         keep_alive: timedelta | None,
     ) -> None:
-        """`keep_alive` is how often sessions are touched; None: never."""
+        """`keep_alive` is the time between touches of a session; None if none are touched."""
         self._work = work
         self._rules = rules
         self._time = time
@@ -115,7 +117,7 @@ class Loop:
         self.is_running = False
 
     def run(self) -> None:
-        """Take turns for ever."""
+        """Run what is due, touch sessions and wait, for ever."""
         try:
             self._read_attempts()
             while True:
@@ -128,7 +130,7 @@ class Loop:
         self._forget_refusals()
         step = self._next_step()
         if step.moment <= self._time.now():
-            # Another process may have done it meanwhile.
+            # Another process may have run the job meanwhile.
             self._read_attempts()
             step = self._next_step()
         if step.moment <= self._time.now():
@@ -139,7 +141,7 @@ class Loop:
         self._wait(step.moment)
 
     def _next_step(self) -> Step:
-        """What is next: decided again after anything that matters, or where the clock was set."""
+        """What comes next, decided again after anything that matters, or if the clock was set."""
         now = self._time.now()
         if self._step is None or not self._decided_at <= now < self._step.moment:
             attempts = [*self._attempts, *self._unrecorded]
@@ -149,12 +151,12 @@ class Loop:
         return self._step
 
     def _read_attempts(self) -> None:
-        """Read the runs in the store. Of this process' own, remember those that it has no row of,
-        as where it was locked.
+        """Read the runs from the store. Remember this process's own runs that are missing there,
+        for example because the store was locked.
         """
         self._step = None
         due = self._rules.schedule.latest(self._time.now())
-        with self._beating():  # a server that is away is waited for
+        with self._beating():  # if the store's server is down, this waits for it
             found = self._work.attempts(due) if due else []
         if found is not None:
             self._attempts = found
@@ -182,7 +184,7 @@ class Loop:
         self._say(last_run=LastRun(started, ended, outcome.exit_code))
 
     def _forget_refusals(self) -> None:
-        """Somebody has signed in: use the new session at once."""
+        """Somebody has signed in again: use the new session at once."""
         for source, refused in list(self._refused.items()):
             if self._work.credentials(source) != refused:
                 del self._refused[source]
@@ -191,14 +193,14 @@ class Loop:
 
     def _touch_when_due(self) -> None:
         now, every, last = self._time.now(), self._keep_alive, self._touched
-        # A last time in the future is from a clock that was ahead.
+        # A last time in the future comes from a clock that was ahead.
         if every and (last is None or not timedelta(0) <= now - last < every):
             self._touched = now
             with self._beating():
                 self._touch()
 
     def _touch(self) -> None:
-        """A session that is over is left alone until somebody signs in."""
+        """Touch each session; one that has ended is left alone until somebody signs in."""
         for source in self._work.with_session:
             if source in self._refused:
                 continue
@@ -209,7 +211,7 @@ class Loop:
             self._say(session=session)
 
     def _wait(self, moment: datetime) -> None:
-        """In short pieces: the clock may be set, and a suspended machine's goes on."""
+        """Wait in short pieces: the clock may be set, and goes on while a machine is suspended."""
         now = self._time.now()
         until = [moment, now + timedelta(seconds=BEAT_SECONDS)]
         if self._keep_alive and self._touched:
@@ -217,11 +219,11 @@ class Loop:
         self._time.wait(max((min(until) - now).total_seconds(), 0))
 
     def _beating(self) -> contextlib.AbstractContextManager[None]:
-        """Beat during work, however long it takes."""
+        """Write heartbeats during work, however long it takes."""
         return repeating(self._say, BEAT_SECONDS)
 
     def _keeping_alive(self) -> contextlib.AbstractContextManager[None]:
-        """Keep sessions alive during a run, which may be over with the one that has a session."""
+        """Keep sessions alive during a run: its source may be done long before the end."""
         if not self._keep_alive or not self._work.with_session:
             return contextlib.nullcontext()
         return repeating(self._touch, self._keep_alive.total_seconds())
@@ -233,14 +235,14 @@ class Loop:
 
 
 def _is_row_of(own: Attempt, row: Attempt) -> bool:
-    """Whether the store's row is of this process' own run."""
+    """Whether the store's row describes this run of this process."""
     end = own.ended_at or own.started_at
     return row.source == own.source and own.started_at <= row.started_at <= end
 
 
 @contextlib.contextmanager
 def repeating(work: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Call `work` every so many seconds, in a thread, until the block ends."""
+    """Call `work` every `seconds` seconds, in a thread, until the block ends."""
     ended = threading.Event()
 
     def repeat() -> None:

@@ -1,7 +1,7 @@
 """What is due, and what is tried again: decided from the runs since the scheduled moment.
 
-The runs are those in the store, so that a process that was restarted decides as the one before it,
-and several on one store do not repeat each other's work.
+These are the runs in the store, so that a restarted process decides like the one before it, and
+several processes on one store do not repeat each other's work.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SIGNALS = 128
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A run of one source; `exit_code` is None while it runs, and where it was killed."""
+    """A run of one source; `exit_code` is None while it runs, and if it was killed."""
 
     source: str
     started_at: datetime
@@ -40,8 +40,8 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """When to run, and how often again what failed: at most `attempts` runs of a source for one
-    scheduled moment, each `pause` after the one before.
+    """When to run, and how often to try again after a failure: at most `attempts` runs of a source
+    per scheduled moment, each `pause` after the one before.
     """
 
     schedule: Schedule
@@ -50,7 +50,7 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What to do next: run these sources at a moment, which may be over already."""
+    """What to do next: run these sources at this moment, which may be in the past."""
 
     moment: datetime
     sources: tuple[str, ...]
@@ -66,8 +66,8 @@ def next_step(
 ) -> Step:
     """The next run. A source in `refused` needs somebody to sign in, and waits for the schedule.
 
-    A run that was missed, or killed, is due at once. Sources that are due within half a pause of
-    the first go along with it, but none before its scheduled moment: it would run twice.
+    A run that was missed or killed is due at once. Sources that are due within half a pause of the
+    first one run together with it, but none before its scheduled moment: it would run twice.
     """
     scheduled = rules.schedule.after(now)
     due = rules.schedule.latest(now)
@@ -84,7 +84,7 @@ def next_step(
 def _due(
     rules: Rules, attempts: Iterable[Attempt], due: datetime, now: datetime, *, is_refused: bool
 ) -> datetime | None:
-    """When a source is due before the next scheduled moment; None where it is not."""
+    """When a source is due before the next scheduled moment; None if it is not."""
     since = sorted(_since(attempts, due, now), key=lambda each: each.started_at)
     if not since:
         return due
@@ -98,5 +98,5 @@ def _due(
 
 
 def _since(attempts: Iterable[Attempt], due: datetime, now: datetime) -> Iterator[Attempt]:
-    """Those from the scheduled moment on; not those of a clock that was ahead."""
+    """The runs from the scheduled moment on, without those of a clock that was ahead."""
     return (each for each in attempts if due <= each.started_at <= now + CLOCKS_DIFFER)

@@ -12,12 +12,12 @@ from cronsim import CronSim, CronSimError
 UTC_NAME = "UTC"
 _FIELDS = 5
 _ANY = datetime(2026, 1, 1, tzinfo=UTC)
-# The library does not see in which of two equal hours a start is, so it never starts in one.
+# The library cannot tell which of two equal hours a start is in, so it never starts in one of them.
 _LONGEST_SHIFT = timedelta(hours=3)
 
 
 def read_time_zone(name: str) -> tzinfo:
-    """A time zone by its name in the IANA database; ValueError where the system does not have it.
+    """A time zone by its name in the IANA database; ValueError if the system does not have it.
 
     UTC needs no database, which a small container may lack.
     """
@@ -35,9 +35,9 @@ def read_time_zone(name: str) -> tzinfo:
 class Schedule(msgspec.Struct, frozen=True):
     """A cron expression of five fields, checked by `read`; all moments are in UTC.
 
-    At daylight saving, as Debian's cron does: a time that the clock skips is due when it moves
-    forward, and a time that comes twice is due the first time. An expression whose minute or hour
-    begins with `*` follows the clock instead: it is due as often as it matches.
+    Daylight saving is handled as in Debian's cron: a time that the clock skips is due when the
+    clock moves forward, and a time that comes twice is due the first time. An expression whose
+    minute or hour begins with `*` follows the clock instead: it is due as often as it matches.
     """
 
     expression: str
@@ -45,7 +45,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, expression: str, zone: tzinfo) -> Schedule:
-        """ValueError for an expression that is not cron syntax, or that never comes."""
+        """Parse it; ValueError for an expression that is not cron syntax, or that is never due."""
         # A sixth field would be seconds, for which daylight saving is not handled.
         if len(expression.split()) != _FIELDS:
             raise ValueError("write five fields, as `5 3 * * *`: minute, hour, day, month, weekday")
@@ -65,7 +65,7 @@ class Schedule(msgspec.Struct, frozen=True):
         return next(due for due in self._from(moment - _LONGEST_SHIFT) if due > moment)
 
     def latest(self, moment: datetime) -> datetime | None:
-        """The last moment at which it was due until now, this moment included."""
+        """The last moment at which it was due, up to and including this one."""
         found = self._from(moment + _LONGEST_SHIFT, reverse=True)
         return next((due for due in found if due <= moment), None)
 
