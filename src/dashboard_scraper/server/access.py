@@ -1,4 +1,4 @@
-"""Who is let in: whoever sends one of the tokens, or a link that was signed for one of them."""
+"""Who is let in: anybody who sends one of the tokens, or a link that was signed for one of them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LINK_SECONDS = 3600
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """The tokens that are in force, and the secret that links are signed with."""
+    """The tokens in force, and the secret with which links are signed."""
 
     tokens: tuple[Token, ...]
     link_secret: bytes
 
     @classmethod
     def of_token(cls, text: str, name: str, others: Sequence[Token] = ()) -> Credentials:
-        """A token for everything, beside others. The secret follows from it, so that links stay
-        valid from start to start, and on every server with the same token.
+        """One token for everything, together with `others`. The secret is derived from it, so that
+        links stay valid across restarts, and on every server with the same token.
         """
         one = Token(name, tuple(Scope), hash_of(text))
         return cls((one, *others), hmac.digest(text.encode(), b"download links", "sha256"))
@@ -42,13 +42,13 @@ class _Known(msgspec.Struct, frozen=True):
 
 
 class Access:
-    """Finds the token of a request or link, in a time that does not depend on how much is right."""
+    """Finds the token of a request or link, in a time that does not show how much is right."""
 
     def __init__(self, credentials: Credentials) -> None:
         self.replace(credentials)
 
     def replace(self, credentials: Credentials) -> None:
-        """Let these in from now on, and no others."""
+        """Accept these from now on, and no others."""
         secret = credentials.link_secret
         self._known = tuple(
             _Known(token, token.digest, hmac.digest(secret, token.digest, "sha256"))
@@ -68,16 +68,16 @@ class Access:
         return found if scheme.lower() in _SCHEMES else None
 
     def sign(self, path: str, expires: int, token: Token) -> str:
-        """A signature that lets anybody read `path` until `expires`, in seconds since 1970, as long
-        as the token is in force.
+        """A signature with which anybody may read `path` until `expires`, in seconds since 1970, as
+        long as the token is in force.
         """
         keys = (each.key for each in self._known if each.token.sha256 == token.sha256)
-        # A token may be revoked while its request is answered: such a link is valid for nobody.
+        # A token may be revoked while its request is answered: then the link is valid for nobody.
         return _signature(next(keys, secrets.token_bytes(32)), path, expires)
 
     def signer_of(self, path: str, expires: str, signature: str) -> Token | None:
-        """The token that the link was signed for, if it was for this path and exactly this spelling
-        of the number.
+        """The token for which the link was signed, if it was signed for this path and for exactly
+        this spelling of the number.
         """
         if not (expires.isascii() and expires.isdigit()) or str(int(expires[:20])) != expires:
             return None

@@ -30,7 +30,7 @@ _DAYS_NAMED = 20
 _SMALLEST_TO_COMPRESS = 1000
 GZIP_LEVEL = 5
 """JSON gets hardly any smaller beyond it, and takes twice as long."""
-_GZIP_FORMAT = 31  # zlib's number for it, with the largest window
+_GZIP_FORMAT = 31  # zlib's number for gzip, with the largest window
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +41,7 @@ def json_answer(content: Any, status: int = 200) -> Response:
 
 
 def with_caveats(response: Response, caveats: Caveats) -> Response:
-    """Name days in doubt, and those that are missing, in headers: the body is GitHub's, and has no
+    """Name days in doubt and missing days in headers: the body has GitHub's format, which has no
     place for them.
     """
     if caveats.missing:
@@ -52,7 +52,7 @@ def with_caveats(response: Response, caveats: Caveats) -> Response:
 
 
 def error_answer(status: int, message: str) -> Response:
-    """An error; the message must not repeat anything the client sent."""
+    """An error; the message must not repeat anything that the client sent."""
     body = {"message": message, "documentation_url": _DOCUMENTATION, "status": f"{status}"}
     return json_answer(body, status)
 
@@ -60,7 +60,7 @@ def error_answer(status: int, message: str) -> Response:
 def negotiated(request: Request, response: Response) -> Response:
     """The response with an ETag: 304 if the client has it already, and gzip if it accepts that.
 
-    The tag is of the content, so a link that was signed anew makes another one.
+    The tag depends on the content, so a newly signed link changes it.
     """
     response = tagged(request, response, tag_of(response.body))
     if len(response.body) >= _SMALLEST_TO_COMPRESS and accepts_gzip(request.headers):
@@ -71,7 +71,7 @@ def negotiated(request: Request, response: Response) -> Response:
 
 
 def tag_of(content: bytes | memoryview) -> str:
-    """The ETag of a content, whichever way it is encoded."""
+    """The ETag of a content, however it is encoded."""
     return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
@@ -85,13 +85,13 @@ def tagged(request: Request, response: Response, tag: str) -> Response:
 
 
 def set_tag(response: Response, tag: str) -> None:
-    """A client may store the response, but asks each time whether it is still right."""
+    """Let a client store the response, but check each time whether it is still current."""
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "private, no-cache"
 
 
 def not_modified(response: Response) -> Response:
-    """The 304 in place of a response, with its headers."""
+    """The 304 that replaces a response, with its headers."""
     unchanged = Response(status_code=304, headers=dict(response.headers))
     for name in ("Content-Length", "Content-Type"):
         del unchanged.headers[name]
@@ -99,7 +99,7 @@ def not_modified(response: Response) -> Response:
 
 
 def gzipped(chunks: Chunks) -> Chunks:
-    """The chunks compressed, each as soon as it says something."""
+    """The chunks compressed; output is passed on as soon as there is any."""
     compressor = zlib.compressobj(GZIP_LEVEL, wbits=_GZIP_FORMAT)
     with contextlib.closing(chunks):
         for chunk in chunks:
@@ -114,7 +114,7 @@ def sent_tags(headers: Headers) -> set[str]:
 
 
 def accepts_gzip(headers: Headers) -> bool:
-    """Whether Accept-Encoding names gzip, and not with the weight 0."""
+    """Whether Accept-Encoding names gzip with a weight other than 0."""
     for each in headers.get("Accept-Encoding", "").lower().split(","):
         name, _, weight = each.partition(";")
         if name.strip() in ("gzip", "*"):

@@ -60,7 +60,7 @@ from dashboard_scraper.server.streams import Streamed
 
 logger = logging.getLogger(__name__)
 
-# Only what a page cannot set in itself; its own meta element has the rest of the policy.
+# Only what a page cannot set itself; its own meta element has the rest of the policy.
 _PAGE_HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -73,11 +73,11 @@ _SCOPES = {prefix[1:]: scope for scope, prefix in _PREFIXES.items()}
 
 
 class ServerOptions(msgspec.Struct, frozen=True):
-    """The slugs to answer for (none: any), and how clients reach the server.
+    """The slugs to answer for (if none, any), and how clients reach the server.
 
-    `hosts` are those a request may name, since download links lead to them; without it, any.
-    `others` are views of further sources, which only `/metrics` has. Each token may send
-    `requests_per_minute`; without it, any number.
+    `hosts` are the hosts that a request may name, since download links lead to them; if None, any.
+    `others` are views of further sources, which only `/metrics` shows. Each token may send
+    `requests_per_minute`; if it is None, any number.
     """
 
     slugs: dict[ReportScope, Sequence[str]]
@@ -95,7 +95,7 @@ def make_app(
     options: ServerOptions,
     guesses: Guesses | None = None,
 ) -> Starlette:
-    """The ASGI application. `guesses` are limited as usual unless others are given."""
+    """The ASGI application. `guesses` are limited as usual unless another limit is given."""
     guard = Guard(access, Rates(options.requests_per_minute), guesses or Guesses())
     app = Starlette(
         routes=_Endpoints(views, report, access, guard, options).routes(),
@@ -137,7 +137,7 @@ class _Endpoints:
         self._places = Places(options.public_url)
 
     def routes(self) -> list[GuardedRoute]:
-        """Every path with what it needs; starlette answers HEAD wherever there is GET."""
+        """Every path with what it needs; starlette answers HEAD for every path with GET."""
         rows: list[tuple[str, Callable[[Request], Any], Needs]] = [
             (PAGE, self._page, Needs(Door.TOKEN, Scope.PAGE)),
             ("/healthz", self._health, NOTHING),
@@ -162,7 +162,7 @@ class _Endpoints:
                     yield f"{reports}/{latest.name}/latest", self._latest(scope, subject)
 
     def _answering(self, path: str, endpoint: Endpoint) -> Endpoint:
-        """The endpoint of a path; if that has a name in it, for the configured names alone."""
+        """The endpoint of a path; if the path has a name in it, only for the configured names."""
         scope = _SCOPES.get(path.split("/")[1])
         known = self._options.slugs[scope] if scope else ()
 
@@ -218,7 +218,7 @@ class _Endpoints:
         report = report_of(**request.path_params)
         if not report:
             raise HTTPException(404, "Not Found")
-        # The state before the report is read: a tag is never newer than what it stands for.
+        # Read the state before the report: a tag is never newer than the report it stands for.
         tag = await run_in_threadpool(self._tag_in_this_state, request.scope["path"])
         if tag.removeprefix("W/") in sent_tags(request.headers):
             unchanged = Response(headers={"Vary": "Accept-Encoding"})
@@ -229,8 +229,8 @@ class _Endpoints:
         return response
 
     def _tag_in_this_state(self, path: str) -> str:
-        """For a report that is too large to be read for its ETag: of what it is made from. That is
-        the store and the settings, which are the process's.
+        """An ETag for a report that is too large to be read for it: a tag of what the report is
+        made from, which is the store and the settings; the latter do not change within a process.
         """
         return tag_of(repr((self._run, self._views.state(), path)).encode())
 
@@ -239,7 +239,8 @@ class _Endpoints:
         download = self._views.download(report)
         compress = accepts_gzip(request.headers)
         chunks = gzipped(download.chunks) if compress else download.chunks
-        # Get the first chunk before the status is sent, so that an error can still change it.
+        # Get the first chunk before the status is sent, so that an error can still change the
+        # status.
         first = await run_in_threadpool(next, chunks, b"")
         if request.method == "HEAD":
             await run_in_threadpool(chunks.close)
@@ -255,7 +256,7 @@ class _Endpoints:
         return json_answer({"status": "ok"})
 
     def _metrics(self, request: Request) -> Response:
-        """What the organization spends, and its teams, are only for who sent a token."""
+        """Costs and teams of the organization are only for requests with a token."""
         has_token = noted_of(request.scope).holder is not None
         views = (self._views, *self._options.others)
         text = open_metrics(

@@ -1,8 +1,8 @@
 """Limits open connections, in total and per address, and the time each may take.
 
-A connection is counted when it is accepted, before TLS; one over the limit is closed at once. The
-others have `HEAD_SECONDS` for the handshake and again for each complete request head, however
-slowly the client sends, and `ANSWER_SECONDS` to read some of a pending answer.
+A connection is counted when it is accepted, before TLS; above the limit, it is closed at once.
+Other connections have `HEAD_SECONDS` for the handshake and again for each complete request head,
+however slowly the client sends, and `ANSWER_SECONDS` to read some of a pending answer.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ ANSWER_SECONDS = 60
 LARGEST_HEAD = 1 << 14
 _MOST_CONNECTIONS = 1000
 _FILES_WHERE_UNKNOWN = 1024
-# One address may have a quarter of all: a proxy in front of this server is one address, too.
+# One address may have a quarter of all connections: a proxy in front is one address, too.
 _PARTS_PER_ADDRESS = 4
 _REFUSED_AT_A_TIME = 100
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 _PAUSE_SECONDS = 0.05
-_IPV6_NETWORK = 64  # the prefix length that one customer gets
+_IPV6_NETWORK = 64  # the prefix length of one customer's network
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The most connections that may be open at once."""
+    """The most connections that may be open at the same time."""
 
     in_all: int
     per_address: int
@@ -54,8 +54,8 @@ class Limits(msgspec.Struct, frozen=True):
     def of_this_process(cls) -> Limits:
         """Half of this process's limit of open files; the store needs the rest.
 
-        Up to forty requests read at once, each with a database and its write-ahead log open, or
-        with a connection to a database server.
+        Up to forty requests read at the same time, each with a database and its write-ahead log
+        open, or with a connection to a database server.
         """
         in_all = max(_PARTS_PER_ADDRESS, min(_MOST_CONNECTIONS, _open_files() // 2))
         return cls(in_all, in_all // _PARTS_PER_ADDRESS)
@@ -71,7 +71,7 @@ def _open_files() -> int:
 
 
 def client_of(address: str) -> str:
-    """What counts as one address: for IPv6 the network, as one customer has 2^64 addresses."""
+    """What counts as one address: for IPv6 a whole network, as one customer has 2^64 addresses."""
     with contextlib.suppress(ValueError):
         parsed = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(parsed, ipaddress.IPv6Address):
@@ -117,7 +117,8 @@ class LimitedListener(socket.socket):
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection within the limits; BlockingIOError if none is waiting.
 
-        Also after refusing a number of them, to give the event loop time for open connections.
+        The latter also after refusing a number of connections, to give the event loop time for open
+        ones.
         """
         for _ in range(_REFUSED_AT_A_TIME):
             connection, address = self._accept_any()
@@ -131,7 +132,7 @@ class LimitedListener(socket.socket):
                     extra=repeats("connections that were refused"),
                 )
                 continue
-            # asyncio sets it only where the socket names its protocol, which a listener of
+            # asyncio sets it only if the socket names its protocol, which a listener of
             # create_server does not: a kept-alive client would wait 40 ms for each answer.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return _Counted(connection, functools.partial(self._ended, client)), address
@@ -212,7 +213,7 @@ class TimedProtocol(H11Protocol):
         self._time_answer()
 
     def send_400_response(self, msg: str) -> None:
-        """Close the connection if it is too late for an error, such as after a malformed body."""
+        """Close the connection if it is too late for an error, as after a malformed body."""
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
@@ -244,7 +245,7 @@ class TimedProtocol(H11Protocol):
 
 
 class ServingLoop(asyncio.SelectorEventLoop):
-    """Listens with TLS if there is a context; the handshake has the time limit of a head."""
+    """Listens with TLS if there is a context; the handshake has the same time limit as a head."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         super().__init__()

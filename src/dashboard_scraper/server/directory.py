@@ -1,4 +1,4 @@
-"""The endpoints on people, seats, teams and organizations: what tools ask before any figure."""
+"""The endpoints on people, seats, teams and organizations: tools ask these before any figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _AVATAR = (
 
 
 class Directory:
-    """Answers from the list of known people, and from IDENTITY_FILE for the teams."""
+    """Answers from the list of known people, and for teams from IDENTITY_FILE."""
 
     def __init__(
         self, views: GithubViews, places: Places, slugs: dict[Scope, Sequence[str]]
@@ -43,7 +43,7 @@ class Directory:
         self._slugs = slugs
 
     def routes(self) -> list[tuple[str, Endpoint]]:
-        """Every path with its endpoint, which does not check `{slug}`."""
+        """Every path with its endpoint; the endpoints do not check `{slug}`."""
         return [
             ("/user", self._server),
             ("/user/orgs", self._organizations),
@@ -76,7 +76,7 @@ class Directory:
         return json_answer(self._writer(request).server_user(anybody))
 
     def _organizations(self, request: Request) -> Response:
-        """The configured organizations: some tools list them first."""
+        """The configured organizations: some tools ask for them first."""
         found = [self._views.organization(slug) for slug in self._slugs[Scope.ORGANIZATION]]
         return self._list(request, found, self._writer(request).organization)
 
@@ -147,7 +147,7 @@ class Directory:
         return self._list(request, members, self._writer(request).user)
 
     def _team_of(self, request: Request) -> tuple[str, Sequence[Person]]:
-        """A team by its slug, as GitHub has it, or by its id."""
+        """A team by its slug, as in GitHub's API, or by its id."""
         asked = request.path_params["team"]
         for slug, members in self._views.teams.items():
             if asked.lower() == slug.lower() or asked == f"{team_id(slug)}":
@@ -164,12 +164,12 @@ class Directory:
 
 
 def avatar(_request: Request) -> Response:
-    """The same picture for everybody, so that pages of tools have no broken ones."""
+    """The same picture for everybody, so that the pages of tools show no broken ones."""
     headers = {"Cache-Control": "max-age=86400", "Content-Security-Policy": "default-src 'none'"}
     return Response(_AVATAR, headers=headers, media_type="image/svg+xml")
 
 
 def _rate_limit(request: Request) -> Response:
-    """Requests for it are not counted, as at GitHub: clients ask how long to wait."""
+    """The rate limit. Requests for it are not counted, as at GitHub: clients ask when to retry."""
     rate = (noted_of(request.scope).rate or unlimited())._asdict()
     return json_answer({"resources": {"core": rate, "search": rate}, "rate": rate})

@@ -14,7 +14,7 @@ _FILE = re.compile(rf"(.+?)({_MERGED})?{_DAYS}(?:{_DAYS})?\.(?:ndjson|json)")
 
 
 def file_of(report: Report) -> str:
-    """The name, with the days of the report and, if it is a part, those of the part."""
+    """The name, with the days of the report and, for a part of it, also the part's days."""
     merged = _MERGED if report.merge_ides else ""
     days = "".join(f"_{each.start}_{each.end}" for each in (report.window, report.part) if each)
     ending = "json" if report.subject is Subject.WHOLE else "ndjson"
@@ -22,7 +22,7 @@ def file_of(report: Report) -> str:
 
 
 def report_of(scope: str, file: str) -> Report | None:
-    """The report with the name that `file_of` made; None if it made no such name."""
+    """The report whose name `file_of` made; None if it did not make this name."""
     match = _FILE.fullmatch(file)
     if not match:
         return None

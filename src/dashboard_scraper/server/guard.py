@@ -1,4 +1,4 @@
-"""Lets requests through to their endpoints: each route says who may ask for it."""
+"""Lets requests through to their endpoints: each route says who may request it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BASIC_CHALLENGE = 'Basic realm="usage figures: any name, the token as password"
 
 
 class Door(Enum):
-    """What a route asks for."""
+    """What a route requires."""
 
     OPEN = auto()
     """Nothing."""
@@ -43,7 +43,7 @@ class Door(Enum):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """Who may ask for a route; with `counted`, requests count toward the token's limit."""
+    """Who may request a route; with `counted`, requests count toward the token's limit."""
 
     door: Door
     scope: Scope | None = None
@@ -63,7 +63,7 @@ class GuardedRoute(Route):
         self._guard = guard
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Answer, or say why not."""
+        """Answer, or say why the request is refused."""
         noted_of(scope).route = self.path
         await self._guard.pass_on(super().handle, self.needs, scope, receive, send)
 
@@ -79,7 +79,7 @@ class Guard:
     async def pass_on(
         self, app: ASGIApp, needs: Needs, scope: AsgiScope, receive: Receive, send: Send
     ) -> None:
-        """Answer through `app`, or say why not."""
+        """Answer through `app`, or say why the request is refused."""
         request = Request(scope)
         try:
             refusal = await self._refusal(request, needs)
@@ -90,7 +90,7 @@ class Guard:
         await (refusal or app)(scope, receive, send)
 
     async def nothing(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """What is at every other path: whether a path exists is for holders of a token."""
+        """The answer at every other path: only holders of a token learn whether a path exists."""
         await self.pass_on(_not_found, _ANY_TOKEN, scope, receive, send)
 
     async def _refusal(self, request: Request, needs: Needs) -> Response | None:
@@ -145,13 +145,13 @@ class Guard:
         noted.rate, seconds = self._rates.take(token.name)
         if not seconds:
             return None
-        # In GitHub's words, by which its clients know that they should wait.
+        # In GitHub's words: its clients recognize these and wait.
         message = f"API rate limit exceeded for this token: {noted.rate.limit} requests a minute"
         return _too_many(message, seconds)
 
 
 def _may_share(token: Token, needs: Needs) -> bool:
-    """Whether links of the token still work: it may have lost the scope meanwhile."""
+    """Whether links of the token still work: it may have lost the scope since."""
     has_scope = needs.scope is not None and token.covers(needs.scope)
     return has_scope and not token.has_expired(datetime.now(UTC))
 
@@ -168,14 +168,15 @@ def _too_many(message: str, seconds: int) -> Response:
 
 def _unauthorized(request: Request, message: str) -> Response:
     answer = error_answer(401, message)
-    # Basic makes a browser ask its user: for any name, and the token as the password.
+    # Basic makes a browser ask its user for a name, which may be any, and for a password, the
+    # token.
     is_page = request.scope["path"] == PAGE
     answer.headers["WWW-Authenticate"] = _BASIC_CHALLENGE if is_page else "Bearer"
     return answer
 
 
 def _lacks(token: Token, scope: Scope) -> Response:
-    """With the headers in which GitHub names scopes."""
+    """The error, with the headers in which GitHub names scopes."""
     has = ", ".join(each.value for each in token.scopes)
     message = f"This token lacks the scope {scope.value}, which is needed here; it has {has}"
     answer = error_answer(403, message)

@@ -1,10 +1,10 @@
 """Limits how many tokens and signatures are checked per second, per address and in total.
 
-An address that has sent many wrong ones waits before each check, the longer the more there are. A
-right one from it waits too: if it were checked first, the missing wait would tell a guesser as much
-as the answer. But it is checked: a dashboard with a wrong token locks out nobody behind the same
-address. A client that would wait too long is told when to retry. Addresses that lately sent a right
-one are exempt from the total limit, so strangers do not slow them down.
+An address that has sent many wrong ones waits before each check, and longer the more there were. A
+right one from there waits too: if it were checked first, the missing wait would tell a guesser as
+much as the answer. But it is checked: a dashboard with a wrong token locks out nobody else behind
+the same address. A client that would wait too long is told when to retry. Addresses that recently
+sent a right one are exempt from the total limit, so strangers do not slow them down.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Guesses:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Each limit: wrong ones at once, and then per second."""
+        """Each limit: how many wrong ones at once, and then how many per second."""
         self._per_address = per_address
         self._all = _Turns(*in_total)
         self._clock = clock
@@ -70,8 +70,8 @@ class Guesses:
         self._trusted: OrderedDict[str, float] = OrderedDict()
 
     async def check(self, address: str, find: Callable[[], _T]) -> _T:
-        """What `find` returns, after waiting for a turn; TooManyGuesses if that takes too long. It
-        was a wrong guess where that is false or None.
+        """What `find` returns, after waiting for a turn; a false result or None counts as a wrong
+        guess. Raises TooManyGuesses if the wait would be too long.
         """
         client, now = client_of(address), self._clock()
         turns = [self._turns_of(client)]

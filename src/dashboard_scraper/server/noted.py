@@ -1,4 +1,4 @@
-"""What is found out about a request while it is answered, for its line in the log."""
+"""What is learned about a request while it is answered, for its line in the log."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _KEY = "usage_noted"
 
 
 class Noted(msgspec.Struct):
-    """The route as a pattern, without anybody's name; the token that was sent; the `holder` is
-    only set once it was let in.
+    """The route as a pattern, without names of people; and the token that was sent. `holder` is set
+    only once the token was accepted.
     """
 
     route: str = "unknown"

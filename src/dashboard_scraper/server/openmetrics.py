@@ -1,4 +1,4 @@
-"""The state of the store in OpenMetrics, what the newest day cost, and teams; no people."""
+"""The state of the store in OpenMetrics, the costs of the newest day, and teams; no people."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _TeamCollector(Collector):
         self._teams = teams
 
     def collect(self) -> Iterator[Metric]:
-        """The size of each team, and how many of it were active; nothing without teams."""
+        """The size of each team, and how many members were active; nothing without teams."""
         for name, (text, figure) in _OF_TEAM.items():
             gauge = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=["source", "team"])
             for source, groups in self._teams.items():
@@ -86,7 +86,7 @@ class _StatusCollector(Collector):
         self._more = more
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge after the other, each with a sample per source."""
+        """One gauge after another, each with a sample per source."""
         yield from self._runs()
         yield from map(_family_of, gauges_of(self._status))
         for name, values in self._more.items():
@@ -97,7 +97,7 @@ class _StatusCollector(Collector):
         return {name: values[name] for name in names if name in values}
 
     def _runs(self) -> Iterator[Metric]:
-        """The newest run of each source, also of one without any day."""
+        """The newest run of each source, also of sources without any day."""
         if not self._status.runs:
             return
         runs = self._status.runs
@@ -138,8 +138,9 @@ def open_metrics(
     teams: Mapping[str, Sequence[Group]],
     amounts: bool,
 ) -> bytes:
-    """The body of `/metrics`. By source, if known: the number of people, of the days that the
-    reports of 28 days lack, and the newest day whose costs add up; with `amounts`, what it cost.
+    """The body of `/metrics`. By source, if known: the number of people, the number of days missing
+    from the 28-day reports, and the newest day whose costs add up; with `amounts`, that day's
+    costs.
     """
     registry = CollectorRegistry()
     more = {"people": people, "latest_reports_missing_days": missing_from_latest}
@@ -155,7 +156,7 @@ def open_metrics(
 
 
 def _open_notices(notices: Iterable[Notice]) -> Iterator[str]:
-    """Of the occasions that there ever were: where nobody is notified, none is known to be over."""
+    """Counts for every occasion so far; if nobody is notified, none is known to be over."""
     still_open: Counter[tuple[str, str]] = Counter()
     for notice in notices:
         still_open[notice.source, notice.occasion] += notice.ended_at is None
@@ -172,7 +173,7 @@ def _open_notices(notices: Iterable[Notice]) -> Iterator[str]:
 def _cost_days(
     status: StoreStatus, newest_costs: Mapping[str, CostLedgerDay], now: datetime
 ) -> Iterator[str]:
-    """How old the newest costs are, and on how many days they do not add up."""
+    """How old the newest costs are, and on how many days costs do not add up."""
     end = newest_cost_day(newest_costs)
     yield from _written(end)
     ages = {source: now.timestamp() - moment for source, moment in end.values.items()}
@@ -182,13 +183,13 @@ def _cost_days(
 
 
 def _written(gauge: Gauge) -> Iterator[str]:
-    """The lines of a gauge; nothing where no source has a value."""
+    """The lines of a gauge; nothing if no source has a value."""
     samples = [(_labels(source), f"{value:.0f}") for source, value in gauge.values.items()]
     yield from _family(_name_of(gauge), gauge.text, samples, gauge.unit)
 
 
 def _amounts(newest_costs: Mapping[str, CostLedgerDay]) -> Iterator[str]:
-    """The day's known sums, written here: the client library would make floats of them."""
+    """The day's known sums. Written here, since the client library would turn them into floats."""
     for kind, (name, text) in _OF_KIND.items():
         samples = []
         for source, row in newest_costs.items():
@@ -214,7 +215,7 @@ def _labels(source: str, **others: str) -> str:
 def _family(
     name: str, text: str, samples: Iterable[tuple[str, str]], unit: str = ""
 ) -> Iterator[str]:
-    """A gauge with its samples: labels and exact numbers. Nothing without samples."""
+    """A gauge with its samples: labels and exact numbers; nothing without samples."""
     listed = list(samples)
     if not listed:
         return

@@ -1,4 +1,4 @@
-"""Pages of lists, as GitHub has them: `page`, `per_page`, and links to the other pages."""
+"""Pages of lists, as in GitHub's API: `page`, `per_page`, and links to the other pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Page(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, request: Request, size: int) -> Page:
-        """With so many items if the request does not say how many; 400 if it says nonsense."""
+        """The page asked for, with this many items by default; 400 for invalid parameters."""
         number = _number(request, "page", 1)
         return cls(number, min(_number(request, "per_page", size), _AT_MOST))
 

@@ -1,4 +1,4 @@
-"""The roots under which endpoints are answered, and the addresses that lead back to them."""
+"""The roots below which endpoints are answered, and the addresses that lead back to them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ROOT, _MERGED = "github_root", "github_editors_merged"
 
 
 class Roots:
-    """Removes these roots from a path, so that each endpoint is found below all of them."""
+    """Removes these roots from a path, so that each endpoint is found below every root."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as without the roots."""
+        """Answer as if the path had no root."""
         if scope["type"] == "http":
             path, merged = scope["path"], None
             for root, is_merged in EDITORS.items():
@@ -31,14 +31,14 @@ class Roots:
                     path, merged = path.removeprefix(root), is_merged
             if path.startswith(f"{ENTERPRISE_ROOT}/"):
                 path = path.removeprefix(ENTERPRISE_ROOT)
-            if path != "/":  # there is one page
+            if path != "/":  # there is only one page
                 root = scope["path"].removesuffix(path)
                 scope = {**scope, "path": path, _ROOT: root, _MERGED: merged}
         await self._app(scope, receive, send)
 
 
 def editors_merged(request: Request) -> bool | None:
-    """Whether the client wants the rows of all editors in one; None if its path does not say."""
+    """Whether the client wants the rows of all editors merged; None if its path does not say."""
     merged: bool | None = request.scope.get(_MERGED)
     return merged
 

@@ -12,7 +12,7 @@ _REQUESTS_AN_HOUR = 15_000
 
 
 class Rate(NamedTuple):
-    """A limit and what was used of it, under GitHub's names; `reset` is in seconds since 1970."""
+    """A limit and what is used of it, under GitHub's names; `reset` is in seconds since 1970."""
 
     limit: int
     remaining: int
@@ -21,15 +21,13 @@ class Rate(NamedTuple):
 
 
 def unlimited() -> Rate:
-    """A limit as GitHub reports it, of which nothing is ever used: clients wait or fail if there is
-    no number.
-    """
+    """A limit as GitHub reports it, but never used up: without numbers, clients wait or fail."""
     reset = int(time.time()) // _HOUR * _HOUR + _HOUR
     return Rate(_REQUESTS_AN_HOUR, _REQUESTS_AN_HOUR, 0, reset)
 
 
 class Rates:
-    """Counts the requests of each minute by the token's name; without a limit, none is counted."""
+    """Counts each token's requests per minute, by its name; without a limit, nothing is counted."""
 
     def __init__(
         self, per_minute: int | None = None, clock: Callable[[], float] = time.time
@@ -40,7 +38,7 @@ class Rates:
         self._used: dict[str, int] = {}
 
     def take(self, name: str) -> tuple[Rate, int]:
-        """Count a request: how the limit stands then, and the seconds to wait if it is exceeded."""
+        """Count a request; returns the limit's state, and the seconds to wait if it is exceeded."""
         before = self.of(name)
         if self._limit is None:
             return before, 0
@@ -50,7 +48,7 @@ class Rates:
         return self.of(name), 0
 
     def of(self, name: str) -> Rate:
-        """How the limit stands."""
+        """The state of the limit."""
         if self._limit is None:
             return unlimited()
         minute = int(self._clock()) // _MINUTE

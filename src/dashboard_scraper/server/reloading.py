@@ -1,4 +1,4 @@
-"""Files that the running server reads again once they have changed, or when it is asked to."""
+"""Files that the running server reads again when they have changed, or when it is told to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS_BETWEEN_LOOKS = 1
 
 
 class Reloaded:
-    """Files that belong together, and what reads them; `name` is what the log calls them."""
+    """Files that belong together, and the function that reads them; the log calls them `name`."""
 
     def __init__(self, name: str, paths: Sequence[Path], read: Callable[[], None]) -> None:
         self._name = name
@@ -25,7 +25,7 @@ class Reloaded:
         self._read_at = self._seen = self._state()
 
     def look(self) -> None:
-        """Read them if they have changed, but not while they change: half of a file, or a
+        """Read them if they have changed, but not while they are changing: half a file, or a
         certificate whose key comes later, would be an error.
         """
         state = self._state()
@@ -34,7 +34,7 @@ class Reloaded:
             self.read()
 
     def read(self) -> None:
-        """Read them; what is wrong with them is logged, and what was read before stays in force."""
+        """Read them; errors are logged, and what was read before stays in force."""
         self._read_at = self._state()
         try:
             self._read()
@@ -52,7 +52,7 @@ class Reloaded:
 
 
 def _stamp(path: Path) -> object:
-    """Differs if the file is another or has changed; None if it is not a file."""
+    """A value that changes if the file is replaced or changed; None if it is not a file."""
     with contextlib.suppress(OSError):
         found = path.stat()
         if stat.S_ISREG(found.st_mode):

@@ -26,7 +26,7 @@ _MEDIA_TYPE = MEDIA_TYPE_HEADER.lower().encode()
 
 
 class RequestLog:
-    """Logs each request, with the id that its answer has; with `addresses`, also the client's."""
+    """Logs each request, with the id in its answer; with `addresses`, also the client's address."""
 
     def __init__(self, app: ASGIApp, *, addresses: bool) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class RequestLog:
 
 
 class _Answer:
-    """The answer to one request: adds the headers, and sees what is sent."""
+    """The answer to one request: adds the headers, and records what is sent."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -59,7 +59,7 @@ class _Answer:
         self._is_whole = False
 
     async def send(self, message: Message) -> None:
-        """Send it on."""
+        """Send the message on."""
         is_start = message["type"] == "http.response.start"
         if is_start:
             self._status = message["status"]
@@ -73,7 +73,7 @@ class _Answer:
             self._is_whole = not message.get("more_body", False)
 
     def log(self, client: str | None) -> None:
-        """Write the audit line, once nothing more is sent."""
+        """Write the audit line, after everything is sent."""
         method, noted = self._scope["method"], self._noted
         fields: dict[str, str | int | None] = {
             "token": noted.token,
@@ -89,13 +89,13 @@ class _Answer:
         if not self._is_whole:
             fields["cut"] = "yes"
         text = " ".join(f"{name}={'-' if v is None else v}" for name, v in fields.items())
-        # Strangers can cause the others: those are counted where they repeat.
+        # Strangers can cause requests without a token: if those repeat, they are only counted.
         kind = never_repeats() if noted.token else repeats(_kind(noted.route, self._status))
         audit.info("%s", text, extra={**with_fields(fields), **kind})
 
     def _log_path(self) -> None:
-        """For whoever looks for a fault: the path, which may name somebody, without its query
-        string, which may have a signature.
+        """Log the path for troubleshooting: it may name somebody. The query string, which may
+        contain a signature, is left out.
         """
         kind = repeats(f"requests answered {self._status}") if self._status in _REFUSALS else None
         path = self._scope["path"][:_LONGEST_PATH]

@@ -20,9 +20,9 @@ _CLOSE = (b"connection", b"close")
 class Hosts:
     """The hosts that a request may name: download links lead to the host that it names.
 
-    With the port of the connection: loopback names, the address we listen on, and the connection's
-    local address, in case we listen on all. Also the given names, with any port unless they include
-    one.
+    Allowed with the port of the connection: loopback names, the address that we listen on, and the
+    connection's local address, in case we listen on all. Allowed with any port, unless they include
+    one: the given names.
     """
 
     def __init__(self, listening_on: str, names: Collection[str]) -> None:
@@ -30,7 +30,7 @@ class Hosts:
         self._names = frozenset(names)
 
     def allows(self, scope: Scope, host: bytes) -> bool:
-        """Whether the header `Host` of this request is one of them."""
+        """Whether the `Host` header of this request names one of them."""
         match = _HOST.fullmatch(host)
         if not match:
             return False
@@ -53,7 +53,8 @@ def _canonical(host: str) -> str:
 class CheckedRequests:
     """Refuses requests for other hosts, and those that a proxy may parse differently (smuggling).
 
-    No endpoint reads a body, so a connection on which one was announced is closed after the answer.
+    No endpoint reads a body, so a connection on which a body was announced is closed after the
+    answer.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts | None) -> None:
@@ -82,7 +83,7 @@ class CheckedRequests:
     def _reason(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         if b"transfer-encoding" in headers and b"content-length" in headers:
             return "A request has either Content-Length or Transfer-Encoding"
-        host = headers.get(b"host")  # HTTP/1.0 may have none; links then have our own address
+        host = headers.get(b"host")  # HTTP/1.0 may have no Host; links then have our own address
         if host is not None and self._hosts and not self._hosts.allows(scope, host):
             return "The host of this request is not one of this server's; SERVE_HOSTS names them"
         return None

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Scope(Enum):
-    """A part of what the server answers."""
+    """A part of the server's answers."""
 
     REPORTS = "reports"
     PAGE = "page"

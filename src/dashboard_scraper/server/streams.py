@@ -1,4 +1,4 @@
-"""Downloads, which are read from the store while they are sent."""
+"""Downloads that are read from the store while they are sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECONDS_TO_READ_A_CHUNK = 60
 
 class Streamed(StreamingResponse):
     """A report in chunks. A client that reads nothing for a minute is disconnected: during a
-    download the store must keep the snapshot that it began with.
+    download, the store must keep the snapshot with which the download began.
     """
 
     def __init__(self, first: bytes, chunks: Chunks, kind: str) -> None:
@@ -37,7 +37,8 @@ class Streamed(StreamingResponse):
             async with contextlib.aclosing(self._chunks):
                 await super().stream_response(send_in_time)
         except (ScraperError, TimeoutError) as error:
-            # Without the final chunk the connection is cut, so the client sees it is incomplete.
+            # Without the final chunk, the connection is cut, so that the client sees that it is
+            # incomplete.
             reason = f"{error}" or "the client stopped reading"
             logger.error("a download was cut off: %s", reason)  # noqa: TRY400
 

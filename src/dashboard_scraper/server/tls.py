@@ -1,4 +1,4 @@
-"""The certificate that the server shows, which may be renewed while it runs."""
+"""The server's certificate, which may be renewed while the server runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Certificate:
         self.context.sni_callback = self._choose
 
     def reload(self) -> None:
-        """Show connections from now on what the files have now; UsageError as at the start, and
-        then what was loaded before stays.
+        """Use what the files contain now for new connections. UsageError as at the start; then what
+        was loaded before stays in use.
         """
-        # A new context: a certificate without its key would break the one that is in use.
+        # A new context: a certificate without its key would break the one in use.
         self._newest = self._loaded()
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _of: ssl.SSLContext) -> None:
-        """Called by every handshake, also without a name."""
+        """Called at every handshake, also without a server name."""
         if self._newest is not self.context:
             connection.context = self._newest
 
@@ -44,7 +44,7 @@ class Certificate:
             context.load_cert_chain(certificate, key, password=lambda: b"")
         except FileNotFoundError:
             raise UsageError(f"{files}: one of them does not exist") from None
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # ssl.SSLError is an OSError
             raise UsageError(
                 f"{files}: these are not a certificate and its key, in PEM and not encrypted:"
                 f" {error.strerror or error}"

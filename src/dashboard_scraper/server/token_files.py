@@ -22,15 +22,15 @@ T = TypeVar("T")
 
 
 class TokenFiles:
-    """Reads both; either may be missing."""
+    """Reads both files; either may be missing."""
 
     def __init__(self, single: Path, several: Path, *, allow_readable: bool = False) -> None:
         self._single = single
         self._several = several
         self._allow_readable = allow_readable
         self._text: str | None = None
-        # Whoever reads the hashes must not be able to sign links: without a token that is known
-        # itself, the secret is random, and links end with the process.
+        # Nobody who reads the hashes may be able to sign links: without a token whose text is
+        # known, the secret is random, and links end with the process.
         self._secret = secrets.token_bytes(32)
         self._found: set[Path] = set()
         self._of_pipes: dict[Path, object] = {}
@@ -38,13 +38,13 @@ class TokenFiles:
 
     @property
     def paths(self) -> tuple[Path, Path]:
-        """Where they are."""
+        """The paths of both files."""
         return self._single, self._several
 
     def at_start(self, host: str) -> tuple[Credentials, str | None]:
-        """What they have, and the token if one was created just now, since there is neither file.
+        """The tokens, and the new token's text if one was created because neither file exists.
 
-        UsageError if they are damaged, have no token, or others can read them.
+        UsageError if the files are damaged or have no token, or if others can read them.
         """
         tokens = self._read(self._several, read_tokens)
         if tokens is None:
@@ -61,14 +61,14 @@ class TokenFiles:
         return self._credentials(tokens), None
 
     def again(self) -> Credentials:
-        """What they have now, which may be no token; UsageError if one is damaged or has gone."""
+        """The current tokens, perhaps none; UsageError if a file is damaged or has gone."""
         tokens = self._read(self._several, read_tokens)
         self._text = self._read(self._single, read_token)
         return self._credentials(tokens or ())
 
     def _read(self, path: Path, read: Callable[..., T]) -> T | None:
-        """None if there is none, and there was none before: a lost file does not mean that somebody
-        has revoked its tokens.
+        """What the file contains; None if there is no file, and there was none before. A file that
+        is lost does not mean that somebody has revoked its tokens.
         """
         if path in self._of_pipes:
             return cast("T", self._of_pipes[path])
@@ -95,7 +95,7 @@ class TokenFiles:
 
 
 def all_tokens(single: Path, several: Path, *, allow_readable: bool) -> list[Token]:
-    """Those of both files, of which either may be missing, for a list."""
+    """The tokens of both files, either of which may be missing, for a list."""
     found: list[Token] = []
     with contextlib.suppress(FileNotFoundError):
         text = read_token(single, allow_readable=allow_readable)
@@ -108,8 +108,8 @@ def all_tokens(single: Path, several: Path, *, allow_readable: bool) -> list[Tok
 def read_or_make_token(path: Path, host: str, *, allow_readable: bool = False) -> tuple[str, bool]:
     """The token, and whether it was created just now.
 
-    UsageError if others can read the file or it has no valid token, and if a first start would let
-    other machines in: nobody has the token yet.
+    UsageError if others can read the file, if it has no valid token, or if a first start would be
+    open to other machines: nobody has the token yet.
     """
     try:
         return read_token(path, allow_readable=allow_readable), False
@@ -126,7 +126,7 @@ def read_or_make_token(path: Path, host: str, *, allow_readable: bool = False) -
 
 
 def read_token(path: Path, *, allow_readable: bool = False) -> str:
-    """The token for everything; UsageError as `read_or_make_token`, or FileNotFoundError."""
+    """The token for everything; UsageError as in `read_or_make_token`, or FileNotFoundError."""
     try:
         token = read_private(path, allow_readable=allow_readable).decode("ascii").strip()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Tokens with names and scopes, and the file that has them.
+"""Tokens with names and scopes, and their file.
 
-Only the SHA-256 of a token is stored. That is enough for 256 random bits: nobody can guess them, so
-a slow hash as for passwords would only make every request slower.
+Only the SHA-256 of a token is stored. That is enough for 256 random bits: nobody can guess them,
+and a slow hash as for passwords would only make every request slower.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _Scopes = Annotated[list[Scope], msgspec.Meta(min_length=1)]
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token without what its holder sends; from `expires` on it is not valid."""
+    """A token without the text that its holder sends; it is not valid from `expires` on."""
 
     name: str
     scopes: Sequence[Scope]
@@ -53,7 +53,7 @@ class Token(msgspec.Struct, frozen=True):
         return bytes.fromhex(self.sha256)
 
     def covers(self, scope: Scope) -> bool:
-        """Whether it may read this."""
+        """Whether the token may read this."""
         return scope in self.scopes
 
     def has_expired(self, now: datetime) -> bool:
@@ -75,13 +75,13 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def hash_of(token: str) -> str:
-    """What is stored of a token."""
+    """The part of a token that is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def read_tokens(path: Path, *, allow_readable: bool = False) -> list[Token]:
     """The tokens in the file; UsageError if it is damaged or others can read it, FileNotFoundError
-    if there is none.
+    if it does not exist.
     """
     data = read_private(path, allow_readable=allow_readable)
     try:
@@ -107,9 +107,10 @@ def add_token(
     *,
     allow_readable: bool = False,
 ) -> str:
-    """Make a token and add it to the file; returns what its holder sends, which is not stored.
+    """Make a token and add it to the file; returns the text that its holder sends, which is not
+    stored.
 
-    UsageError if the name is taken or not a name.
+    UsageError if the name is taken or not a valid name.
     """
     if not re.fullmatch(_NAME, name):
         raise UsageError(
@@ -127,7 +128,7 @@ def add_token(
 
 
 def revoke_token(path: Path, name: str, *, allow_readable: bool) -> None:
-    """Remove a token from the file; UsageError if it has none of this name."""
+    """Remove a token from the file; UsageError if the file has none with this name."""
     with _alone(path):
         tokens = _tokens_or_none(path, allow_readable=allow_readable)
         others = [each for each in tokens if each.name != name]
@@ -150,12 +151,12 @@ def _write(path: Path, tokens: Sequence[Token]) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let one program at a time read the file and write it again."""
+    """Let only one program at a time read the file and write it again."""
     make_folder(path.parent, 0o700)
     if not HAVE_FCNTL:
         yield
         return
-    # The file itself is replaced by each change, so that its lock would be another one then.
+    # Each change replaces the file itself, so its lock would then belong to another file.
     beside = path.with_name(f"{path.name}.lock")
     with explained(beside):
         lock = os.open(beside, os.O_WRONLY | os.O_CREAT, PRIVATE)
