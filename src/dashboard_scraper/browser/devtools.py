@@ -1,4 +1,4 @@
-"""The DevTools protocol over two pipes: JSON messages, each with a NUL at its end."""
+"""The DevTools protocol over two pipes: JSON messages, each followed by a NUL."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from dashboard_scraper.decoding import decodable
 Result = TypeVar("Result")
 
 _PIECE = 1 << 16
-_END_SECONDS = 5.0  # for a process that was left behind with the pipe
+_END_SECONDS = 5.0  # a process that was left behind may still hold the pipe
 
 
 class Disconnected(Exception):
-    """The browser ended, or was closed."""
+    """The browser has ended, or was closed."""
 
 
 class NoAnswer(Exception):
-    """The browser is there, but did not answer in time."""
+    """The browser is running, but did not answer in time."""
 
 
 class Refused(Exception):
@@ -42,7 +42,7 @@ class _Detached(msgspec.Struct, rename="camel"):
 
 @decodable
 class _Message(msgspec.Struct):
-    """An answer, with the `id` of its command, or an event, without one."""
+    """An answer, which has the `id` of its command, or an event, which has none."""
 
     id: int | None = None
     method: str = ""
@@ -52,14 +52,14 @@ class _Message(msgspec.Struct):
 
 
 class DevTools:
-    """Sends commands, for one thread, and waits for their answers."""
+    """Sends commands from one thread, and waits for their answers."""
 
     def __init__(self, commands: IO[bytes], answers: BufferedIOBase) -> None:
         self._commands = commands
         self._answers = answers
         self._last_id = 0
         self._received: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
-        # Windows cannot wait for a pipe with a time limit, so a thread of its own reads.
+        # Windows cannot wait for a pipe with a time limit, so a separate thread reads from it.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -99,11 +99,11 @@ class DevTools:
         return msgspec.json.decode(message.result, type=result)
 
     def wait(self, seconds: float) -> None:
-        """Wait for an event, but at most so long; Disconnected at once when the browser ends."""
+        """Wait for an event, at most this long; raises Disconnected as soon as the browser ends."""
         self._next(time.monotonic() + seconds)
 
     def close(self) -> None:
-        """Close the pipe from the browser, after it has ended."""
+        """Close the pipe from the browser, after the browser has ended."""
         self._reader.join(_END_SECONDS)
         if not self._reader.is_alive():
             self._answers.close()
@@ -129,7 +129,7 @@ class DevTools:
 
 
 def _ends(message: _Message, session: str) -> bool:
-    """Whether a page's session ended: commands that were sent to it get no answer any more."""
+    """Whether a page's session ended: commands sent to it will never be answered."""
     if message.method != "Target.detachedFromTarget":
         return False
     return msgspec.json.decode(message.params, type=_Detached).session_id == session

@@ -32,9 +32,9 @@ def find_browser(
     system: str = sys.platform,
     environment: Mapping[str, str] = os.environ,
 ) -> Path:
-    """The browser of the setting BROWSER_PATH, or the first one that is installed.
+    """The browser in the setting BROWSER_PATH, or the first one that is installed.
 
-    `system` is a `sys.platform`. Raises UsageError, which says where it looked.
+    `system` is a value of `sys.platform`. Raises UsageError, which says where it looked.
     """
     if configured is not None:
         if not os.access(configured, os.X_OK) or configured.is_dir():

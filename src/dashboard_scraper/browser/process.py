@@ -1,9 +1,9 @@
 """The browser's process, and the two pipes over which it speaks the DevTools protocol.
 
-Pipes and not a port: whoever can connect to a DevTools port can read every cookie, and any process
-of any user of the machine can try, and with some tricks a web page. Pipes belong to the two
-processes alone and need no library; and when this program is killed, the browser sees them end and
-closes itself.
+Pipes, not a port: anybody who can connect to a DevTools port can read every cookie, and every
+process of any user of the machine can try to, and with some tricks a web page. Pipes belong only to
+the two processes, and need no library; and if this program is killed, the browser sees its pipes
+end and closes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from dashboard_scraper.errors import UsageError
 
 _PRIVATE_UMASK = 0o077
 # Chromium reads commands from descriptor 3 and writes answers to 4. `Popen` gives a child only 0, 1
-# and 2 by number, so a shell moves them; then it is replaced by the browser.
+# and 2 by number, so a shell moves them, and then replaces itself with the browser.
 _MOVE_PIPES = 'exec "$@" 3<&0 4>&1 </dev/null >&2'
 _LOG_PREFIX = re.compile(r"^\[[^\]]*\] ?")
 _NOISE = re.compile(r"dbus|gcm|vaapi|Gtk-|libva", re.IGNORECASE)
 
 
 class Process:
-    """A started browser. Its new files are private, whatever the umask of this program."""
+    """A started browser. Its new files are private, whatever this program's umask is."""
 
     def __init__(
         self, program: Path, arguments: Sequence[str], environment: Mapping[str, str]
@@ -93,21 +93,21 @@ class Process:
         self.commands, self.answers = os.fdopen(commands, "wb"), os.fdopen(answers, "rb")
 
     def ended(self, seconds: float) -> int | None:
-        """The exit code, negative for a signal, once it has ended; None if it runs longer."""
+        """The exit code, negative for a signal, if it ends in time; None if it is still running."""
         try:
             return self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def last_words(self) -> str:
-        """The last thing of interest that it wrote to standard error; empty if nothing."""
+        """The last line of interest that it wrote to standard error; empty if there is none."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()
         words = [_LOG_PREFIX.sub("", line).strip() for line in lines if not _NOISE.search(line)]
         return next((line[:300] for line in reversed(words) if line), "")
 
     def close(self) -> None:
-        """Kill it and its own children if it still runs, and close the pipes."""
+        """Kill it and its child processes if it is still running, and close the pipes."""
         if sys.platform == "win32":
             self._popen.kill()
         else:

@@ -26,10 +26,10 @@ _PROCESSES = Path("/proc")
 
 @contextlib.contextmanager
 def locked_profile(folder: Path, seconds: float = 0) -> Iterator[None]:
-    """Create the profile's folder with mode 0700 where it is missing, and hold its lock.
+    """Create the profile's folder with mode 0700 if it is missing, and hold its lock.
 
-    Raises LockHeld where another process uses it, by this program's own after some `seconds`, and
-    UsageError where others could read it.
+    Raises LockHeld if another process uses it (after some `seconds` if that is this program's), and
+    UsageError if others could read it.
     """
     make_folder(folder, 0o700)
     with _lock(folder, seconds):
@@ -40,7 +40,7 @@ def locked_profile(folder: Path, seconds: float = 0) -> Iterator[None]:
 def remove_profile(folder: Path) -> bool:
     """Remove the profile with everything in it; returns whether there was one.
 
-    A link is removed, and what it points to stays. Raises LockHeld where it is in use.
+    A link is removed, but not what it points to. Raises LockHeld if the profile is in use.
     """
     if not os.path.lexists(folder):
         return False
@@ -101,14 +101,14 @@ def _opened(folder: Path) -> int:
 
 
 def _refuse_running_browser(folder: Path) -> None:
-    """LockHeld where a browser that this program did not start has the profile open.
+    """LockHeld if a browser that this program did not start has the profile open.
 
-    A second browser would only open a window in the first. Chromium's lock is a link to
-    `HOST-PROCESS`, which stays where a browser was killed.
+    A second browser would only open a window in the first one. Chromium's lock is a link to
+    `HOST-PROCESS`, which stays if a browser is killed.
     """
     try:
         owner = str((folder / _BROWSERS_LOCK).readlink())
-    except OSError:  # not locked, or Windows, where the lock is another one
+    except OSError:  # not locked, or Windows, which has another kind of lock
         return
     host, _, process = owner.rpartition("-")
     if host != socket.gethostname():
@@ -124,8 +124,8 @@ def _refuse_running_browser(folder: Path) -> None:
 
 def _may_have_open(process: int, folder: Path) -> bool:
     """Whether the process may be a browser with this profile. After a restart of the machine,
-    another one may have its number: so its command line must name the folder, where the system
-    shows that.
+    another process may have its number, so its command line must name the folder, if the system
+    shows it.
     """
     try:
         os.kill(process, 0)

@@ -1,4 +1,4 @@
-"""A browser with a profile of its own: which pages it shows, and the cookies of one URL."""
+"""A browser with its own profile: which pages it shows, and the cookies for one URL."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dashboard_scraper.browser.process import Process
 from dashboard_scraper.errors import SignInRequired, UsageError
 
 _CLOSE_SECONDS = 5.0
-_FAILED_SECONDS = 1.0  # to close after an error, where nothing in the profile is new
+_FAILED_SECONDS = 1.0  # to close after an error, when nothing in the profile is new
 _OPTIONS = (
     "--no-first-run",
     "--no-default-browser-check",
-    # What it would otherwise load into the profile is tens of megabytes, and nobody needs it.
+    # What it would otherwise download into the profile is tens of megabytes that nobody needs.
     "--disable-component-update",
     "--disable-background-networking",
     "--disable-sync",
@@ -27,7 +27,7 @@ _OPTIONS = (
 
 
 class Cookie(msgspec.Struct, rename="camel"):
-    """A cookie as the browser stores it. `source_port` is -1 where it does not know it."""
+    """A cookie as the browser stores it. `source_port` is -1 if it is unknown."""
 
     name: str
     value: str
@@ -60,7 +60,7 @@ class _Nothing(msgspec.Struct):
 
 
 class WindowClosed(Exception):
-    """The browser has no page any more; `crashed` if it ended with an error."""
+    """The browser has no pages any more; `crashed` if it ended with an error."""
 
     def __init__(self, *, crashed: bool) -> None:
         super().__init__("the browser ended")
@@ -68,14 +68,14 @@ class WindowClosed(Exception):
 
 
 class Window:
-    """The pages of a running browser. Methods raise WindowClosed once there are none."""
+    """The pages of a running browser. Methods raise WindowClosed once there are no pages."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._tools = DevTools(process.commands, process.answers)
 
     def greet(self, program: Path, seconds: float) -> None:
-        """Wait until it answers. UsageError if it ends instead, with what it wrote about that."""
+        """Wait until it answers. If it ends instead, UsageError quotes what it wrote."""
         try:
             self._tools.call("Target.setDiscoverTargets", _Nothing, seconds=seconds, discover=True)
         except Disconnected:
@@ -93,11 +93,11 @@ class Window:
             ) from None
 
     def pages(self) -> list[str]:
-        """The URL of every page that it shows. They may hold secrets: log no more than a host."""
+        """The URL of every page that it shows. URLs may contain secrets: log only their hosts."""
         return [target.url for target in self._targets()]
 
     def cookies(self, url: str, names: Collection[str]) -> list[Cookie]:
-        """The cookies of these names that the browser would send to the URL, and no others."""
+        """The cookies with these names that the browser would send to the URL, and no others."""
         with self._watched():
             for target in self._targets():
                 with contextlib.suppress(Refused):  # the page was closed meanwhile
@@ -105,7 +105,7 @@ class Window:
         return []
 
     def wait(self, seconds: float) -> None:
-        """Wait until a page changes, but at most so long."""
+        """Wait until a page changes, at most this long."""
         with self._watched():
             self._tools.wait(seconds)
 
@@ -139,7 +139,7 @@ class Window:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
-        """Turn the end of the browser into WindowClosed; one that hangs counts as crashed."""
+        """Turn the end of the browser into WindowClosed; a browser that hangs counts as crashed."""
         try:
             yield
         except Disconnected:
@@ -161,7 +161,7 @@ def open_window(
 ) -> Iterator[Window]:
     """Start the browser at the URL, with the profile in that folder; close it at the end.
 
-    It must answer within `seconds`. Without a display, only a `headless` one can start.
+    It must answer within `seconds`. Without a display, only a `headless` browser can start.
     """
     if not headless and _has_no_display(environment):
         raise UsageError(
@@ -171,7 +171,7 @@ def open_window(
         )
     arguments = [f"--user-data-dir={profile}", *_OPTIONS]
     if sys.platform == "linux":
-        # A job at night has no keyring of a desktop, which is not unlocked then.
+        # A job at night has no desktop keyring, which is not unlocked then.
         arguments.append("--password-store=basic")
     if headless:
         arguments.append("--headless=new")

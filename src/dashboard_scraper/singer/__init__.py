@@ -1,1 +1,1 @@
-"""The store as a Singer tap: what it can send, what was selected, and what was sent before."""
+"""The store as a Singer tap: what it can send, what was selected, and what has been sent before."""

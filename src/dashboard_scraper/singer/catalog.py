@@ -47,7 +47,7 @@ class Catalog(msgspec.Struct):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """A stream that is to be sent, with these of its fields; with `whole`, always all its rows."""
+    """A stream to send, with these of its fields; with `whole`, always all of its rows."""
 
     stream: Stream
     names: frozenset[str]
@@ -60,13 +60,13 @@ def discovered() -> Catalog:
 
 
 def everything() -> list[Selection]:
-    """What is sent without a catalogue."""
+    """What is sent if there is no catalogue."""
     return [_selection(stream, entry) for stream, entry in _paired(discovered().streams)]
 
 
 def read(option: str, path: Path) -> list[Selection]:
-    """What a catalogue selects, in the tap's own order; UsageError where it names what the tap does
-    not have.
+    """What a catalogue selects, in the tap's own order; UsageError if it names something that the
+    tap does not have.
     """
     entries = json_files.read(option, path, Catalog).streams
     names = [entry.tap_stream_id for entry in entries]

@@ -1,4 +1,4 @@
-"""The rows of each day in the streams of days, and a mark of what they are made from."""
+"""The rows of each day in the streams of days, and marks of what they are made from."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DayRows(Protocol):
     """The days of one stream and source."""
 
     def marks(self) -> dict[date, Mark]:
-        """Every day, oldest first, and what its rows are made from, without reading them."""
+        """Every day, oldest first, with a mark of what its rows are made from; reads no rows."""
         ...
 
     def rows(self, day: date, *, removed: bool) -> Iterator[Record]:
@@ -66,7 +66,7 @@ class DayRows(Protocol):
         ...
 
     def has_version(self, day: date, number: int) -> bool:
-        """Whether it is known which rows that version of the day had."""
+        """Whether it is known which rows this version of the day had."""
         ...
 
 
@@ -81,8 +81,8 @@ class UserDayRows:
         return {day: self._mark(row) for day, row in self._ledger.items()}
 
     def _mark(self, row: LedgerDay) -> Mark:
-        # With the key of pseudonyms, if there is one: the digest is made of names and of figures
-        # that are in the rows, so that whoever guesses the names of a day could try them.
+        # With the pseudonyms' key, if there is one: the digest is made of names and of figures that
+        # are in the rows, so that somebody who guesses a day's names could check them.
         content = row.digest and self._view.audience.rename(row.digest)
         numbers = (row.users, row.active_users, row.sums, content)
         made_from = (row.accepted_at, *numbers, _doubts(row, self._view.tolerance))
@@ -114,7 +114,7 @@ class UserDayRows:
         }
 
     def _earlier(self, day: date) -> set[str]:
-        """Everybody whom a version showed that is no longer in force."""
+        """Everybody whom a superseded version showed."""
         reader, audience = self._view.reader, self._view.audience
         return {
             user.user
@@ -129,7 +129,7 @@ class UserDayRows:
 
 
 class LedgerDays:
-    """Every day since the first in the store, with its sums: those of the users who are shown."""
+    """Every day since the first in the store, with sums over the users who are shown."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -149,7 +149,7 @@ class LedgerDays:
         return Mark(row.version, row.forgotten, digest(self._known(day)))
 
     def _known(self, day: date) -> Record:
-        """The row but for sums that are not in the ledger."""
+        """The row without sums that are not in the ledger."""
         row, people = self._ledger[day], self._people
         return {
             **{field.name: self._stored[day].get(field.name) for field in DAYS.fields},
@@ -220,7 +220,7 @@ class CostDayRows:
 
 
 class CostLedgerDays:
-    """Every day since the first with costs, with its sums: no amount is ever left out of these."""
+    """Every day since the first with costs, with its sums; these never leave out any amount."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -260,12 +260,12 @@ _COST_KEY = tuple(name for name in COST_DAYS.key if name not in ("source", "day"
 
 
 def _amount(value: Any) -> Any:
-    """An amount of money as text, and anything else as it is."""
+    """An amount of money as text; any other value unchanged."""
     return text_of(value) if isinstance(value, Decimal) else value
 
 
 def _doubts(row: LedgerDay, tolerance: Tolerance) -> dict[str, str | None]:
-    """Of each kind, in words or None."""
+    """For each kind of doubt, the reason in words, or None."""
     found = words_by_kind(row, tolerance)
     return {kind.word: found.get(kind.word) for kind in DoubtKind}
 
@@ -293,10 +293,10 @@ def _missing(stream: Stream, source: str, day: date) -> Record:
 
 
 def _days(stored: dict[date, Any], yesterday: date) -> list[date]:
-    """From the first stored day to the newest that is stored or over."""
+    """The days from the first stored one to the newest that is stored or over."""
     return [*Window(min(stored), max(yesterday, *stored)).days()] if stored else []
 
 
 def digest(content: Any) -> str:
-    """Of anything that JSON can express."""
+    """A digest of anything that JSON can express."""
     return hashlib.blake2b(_encode_sorted(content), digest_size=8).hexdigest()

@@ -15,7 +15,7 @@ from dashboard_scraper.store.schema import PERSON
 
 Schema = dict[str, Any]
 
-# Text with the format of Meltano's SDK: a JSON number would be read as a binary float.
+# Text in the format of Meltano's SDK: a JSON number would be read as a binary float.
 _AMOUNT = {
     "type": "string",
     "format": "x-singer.decimal",
@@ -40,7 +40,7 @@ DELETED_AT = "_sdc_deleted_at"
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field of a stream; `schema` is its type, without null."""
+    """A field of a stream; `schema` is its type without null."""
 
     name: str
     schema: Schema
@@ -48,14 +48,14 @@ class Field(msgspec.Struct, frozen=True):
     nullable: bool = True
 
     def as_json_schema(self) -> Schema:
-        """Its JSON Schema."""
+        """The field as JSON Schema."""
         kind = self.schema["type"]
         types = [kind, "null"] if self.nullable else [kind]
         return {**self.schema, "type": types, "description": self.description}
 
 
 def of_column(column: Column[Any], *, nullable: bool) -> Field:
-    """The field that a column of the store is."""
+    """The field for a column of the store."""
     schema = next(schema for kind, schema in _TYPES if isinstance(column.type, kind))
     return Field(f"{column.name}", schema, column.comment or "", nullable)
 
@@ -67,7 +67,7 @@ def of_table(
     leave_out: Iterable[str] = (),
     replace: Iterable[Field] = (),
 ) -> Iterator[Field]:
-    """The fields of a table whose rows may be gone or missing: all but the key are null then."""
+    """The fields of a table; in rows that are gone or missing, all except the key are null."""
     of_key, without = set(key), set(leave_out)
     others = {field.name: field for field in replace}
     for column in table.c:
@@ -77,12 +77,12 @@ def of_table(
 
 
 def person() -> Field:
-    """Who somebody is in all sources."""
+    """The field that identifies a person across all sources."""
     return of_column(PERSON.c.person, nullable=True)
 
 
 def doubts() -> Iterator[Field]:
-    """Null, or the reason in words: so that a query can leave out days in doubt."""
+    """Null, or the reason in words, so that a query can leave out days in doubt."""
     for kind in DoubtKind:
         yield Field(kind.word, _TEXT, f"Null, or why {kind.meaning}")
 
@@ -98,7 +98,7 @@ def text(name: str, description: str, *, nullable: bool = True) -> Field:
 
 
 def deleted_at() -> Field:
-    """When a row was found to be gone."""
+    """The time at which a row was found to be gone."""
     return moment(
         DELETED_AT,
         "Null; or since when the row is gone, because a later answer of the source does not have"

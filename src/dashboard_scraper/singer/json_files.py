@@ -14,7 +14,7 @@ _Content = TypeVar("_Content")
 
 
 def read(option: str, path: Path, kind: type[_Content]) -> _Content:
-    """The content of a file, as the type says; UsageError names the option, the file and why."""
+    """The content of a file, as the type says; UsageError names the option, file and reason."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Singer's messages, one JSON document a line."""
+"""Singer's messages, one JSON document per line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dashboard_scraper.singer.state import State
 
 
 class SchemaMessage(msgspec.Struct, tag_field="type", tag="SCHEMA", omit_defaults=True):
-    """What the records of a stream that follow look like."""
+    """The form of the records of a stream that follow."""
 
     stream: str
     schema: dict[str, Any]
@@ -41,7 +41,7 @@ class ActivateVersionMessage(msgspec.Struct, tag_field="type", tag="ACTIVATE_VER
 
 
 class StateMessage(msgspec.Struct, tag_field="type", tag="STATE"):
-    """What to give to the next run if everything before this message has arrived."""
+    """The state to give to the next run if everything before this message has arrived."""
 
     value: State
 
@@ -50,7 +50,7 @@ Message = SchemaMessage | RecordMessage | ActivateVersionMessage | StateMessage
 
 
 class Writer:
-    """Writes messages to a target, which waits for them at the other end of a pipe."""
+    """Writes messages to a target, which reads them at the other end of a pipe."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -58,7 +58,7 @@ class Writer:
         self._encode = msgspec.json.Encoder().encode_lines
 
     def write(self, message: Message) -> None:
-        """Write a message; OutputFailed where the target has ended."""
+        """Write a message; OutputFailed if the target has ended."""
         with _explained():
             self.written += self._out.write(self._encode([message]))
             if isinstance(message, StateMessage):
@@ -80,7 +80,7 @@ def _explained() -> Iterator[None]:
 
 
 def _discard_the_rest() -> None:
-    """Else the interpreter tries again when it ends, and reports that it failed."""
+    """Otherwise the interpreter would try again when it ends, and report a failure."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

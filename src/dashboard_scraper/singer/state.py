@@ -1,8 +1,8 @@
-"""The state: what was sent before, by which the next run knows what to send.
+"""The state: what was sent before, from which the next run knows what to send.
 
-A moment alone could not say it: days are fetched side by side, so one with an earlier moment may
-come into the store later; and a doubt or the removal of a person changes rows without a new answer.
-So the state has a mark of every day that was sent, of about 25 characters.
+A single moment is not enough: days are fetched in parallel, so a day with an earlier moment may be
+stored later; and a doubt or the removal of a person changes rows without a new answer. So the state
+has a mark of about 25 characters for every day that was sent.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ START_AGAIN = "start without --state (in Meltano: --full-refresh), which sends e
 
 
 class Mark(NamedTuple):
-    """Identifies the rows of a day that were sent: the number of the version, how many users were
-    removed from it, and a digest of what the rows are made from.
+    """Identifies the rows of a day that were sent: by the number of the version, the number of
+    users removed from it, and a digest of what the rows are made from.
     """
 
     version: int
@@ -44,10 +44,10 @@ def read_mark(text: str) -> Mark:
 class Bookmark(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """What was sent of a stream.
 
-    Rows of `table_version` replace those of earlier ones; while `unfinished`, these are still
-    there. `made_with` identifies the settings and the selection, and is empty where the store may
-    lack what was sent; `content` identifies the rows of a whole table, and `days` those of each
-    day, by source. `replication_key_value` is for people.
+    Rows of `table_version` replace those of earlier table versions, which are still in the target
+    while this one is `unfinished`. `made_with` identifies the settings and the selection; it is
+    empty if the store may lack rows that were sent. `content` identifies the rows of a whole table,
+    `days` the rows of each day, by source. `replication_key_value` is for people.
     """
 
     table_version: int
@@ -62,9 +62,11 @@ class Bookmark(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 @decodable
 class State(msgspec.Struct, forbid_unknown_fields=True):
-    """The value of STATE messages. `origins` is when each source was first fetched into the store,
-    which tells one store from another, and `newest` when it was last, which tells it from an
-    earlier copy of itself.
+    """The value of STATE messages.
+
+    `origins` has the time at which each source was first fetched into the store, which
+    distinguishes stores; `newest` has the time of the last fetch, which distinguishes a store from
+    an earlier copy of itself.
     """
 
     bookmarks: dict[str, Bookmark] = {}
@@ -73,7 +75,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> State:
-    """The state that an earlier run sent; UsageError where it is none of this tap's."""
+    """The state that an earlier run sent; UsageError if it is not a state of this tap."""
     found = json_files.read("--state", path, dict[str, Any])
     try:
         state = msgspec.convert(found, State)
@@ -95,7 +97,7 @@ def read(path: Path) -> State:
 
 
 def check_origins(path: Path | None, state: State, origins: dict[str, datetime]) -> None:
-    """Raise UsageError if the state is of another store: its marks would say nothing."""
+    """Raise UsageError if the state is of another store: its marks would mean nothing."""
     for source, origin in state.origins.items():
         if origins.get(source) != origin:
             known = "nothing" if source not in origins else f"{origins[source]:%F %T} on"

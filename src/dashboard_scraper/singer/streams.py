@@ -16,8 +16,8 @@ MISSING = "missing"
 """The `status` of a day that is not in the store."""
 SINCE = "since"
 ACCEPTED_AT = "accepted_at"
-# Not `version`, the name of a column that target-postgres cannot remove rows from: its UPDATE has a
-# parameter of that name.
+# Not `version`: target-postgres cannot remove rows from a table with a column of that name, since
+# its UPDATE has a parameter of the same name.
 DAY_VERSION = "day_version"
 PROGRAM_VERSION = "program_version"
 
@@ -46,7 +46,7 @@ class Stream(msgspec.Struct, frozen=True):
         return frozenset([*self.key, *(name for name in own if name)])
 
     def schema(self, names: frozenset[str] | None = None) -> Schema:
-        """The JSON Schema of its records, or of these fields of them."""
+        """The JSON Schema of its records, or of only these fields."""
         chosen = [field for field in self.fields if names is None or field.name in names]
         return {
             "type": "object",

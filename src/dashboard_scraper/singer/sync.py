@@ -1,4 +1,5 @@
-"""Sends what differs from what was sent before, and the state by which the next run knows that.
+"""Sends what differs from what was sent before, and the state that tells the next run what was
+sent.
 
 Singer has no message that removes one row. So:
 
@@ -6,8 +7,8 @@ Singer has no message that removes one row. So:
     gone in any other way        the whole stream is sent under a new table version, and then
                                  ACTIVATE_VERSION, upon which the target removes what is older
 
-The latter is after `forget`, since the store does not know the name any more, and whenever the
-settings or the selection show the rows in another way.
+The second way is used after `forget`, since the store no longer has the name, and whenever other
+settings or another selection show the rows differently.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ _TABLES: Mapping[str, Callable[[Reader, Sequence[View]], list[Record]]] = {
 
 @dataclass
 class Sync:
-    """One run of the tap; `moment` is when it began."""
+    """One run of the tap; `moment` is the time at which it began."""
 
     reader: Reader
     views: Sequence[View]
@@ -83,7 +84,7 @@ class Sync:
     _state_size: int = field(default=0, init=False)
 
     def run(self, selections: Sequence[Selection], state_file: Path | None = None) -> None:
-        """Send these streams; UsageError, before anything is sent, for a state of another store."""
+        """Send these streams; UsageError, before anything is sent, for another store's state."""
         fetches = self.reader.fetches()
         origins = {source: first for source, (first, _) in fetches.items()}
         check_origins(state_file, self.state, origins)
@@ -99,8 +100,9 @@ class Sync:
         self._save()
 
     def _look_for_lost_fetches(self) -> None:
-        """A backup may have been restored, and days fetched again into versions with the numbers of
-        those that are lost: then no mark says whose rows are gone.
+        """Send everything again if fetches are missing from the store. A backup may have been
+        restored and days fetched again, into versions with the numbers of the lost ones: then no
+        mark says whose rows are gone.
         """
         known = self.state.newest.items()
         if not all(self.reader.has_fetch(source, moment) for source, moment in known):
@@ -135,7 +137,7 @@ class Sync:
         rows: Mapping[str, DayRows],
         marks: Mapping[str, Mapping[date, Mark]],
     ) -> Bookmark:
-        """The one to continue, or a new one, by which everything is sent again."""
+        """The bookmark to continue, or a new one, with which everything is sent again."""
         made_with = _made_with(selection, self.views[0])
         forgets = f"{self.reader.forgets}"
         reason = None
@@ -175,7 +177,7 @@ class Sync:
         if before and (before.made_with, before.content) == (made_with, content):
             return 0
         bookmark = Bookmark(self._next_version(before), made_with, unfinished=True, content=content)
-        # Only now: a state in between must not say that all of it was sent.
+        # Only now: a state sent in between must not say that all of it was sent.
         version = bookmark.table_version
         for record in found:
             self._record(selection, version, record)
@@ -198,7 +200,7 @@ class Sync:
             newest = record[stream.replication_key] if stream.replication_key else None
             if newest and (bookmark.replication_key_value or newest) <= newest:
                 bookmark.replication_key_value = newest
-        self._unsaved = True  # a day without rows is news, too
+        self._unsaved = True  # a day without rows is a change, too
         return count
 
     def _record(self, selection: Selection, version: int, record: Record) -> None:
@@ -220,7 +222,7 @@ class Sync:
 
 
 def _made_with(selection: Selection, view: View) -> str:
-    """Identifies the settings and the selection, and the rules of this version of the program: with
+    """Identifies the settings, the selection, and the rules of this version of the program: with
     others, the rows look different.
     """
     audience: Audience = view.audience.of("")
@@ -242,7 +244,7 @@ def _is_lost(
     marks: Mapping[str, Mapping[date, Mark]],
     source: str,
 ) -> bool:
-    """Whether rows that were sent may be gone without anything that says which."""
+    """Whether rows that were sent may be gone although nothing says which."""
     days = marks.get(source, {})
     for day, text in sent.items():
         mark, now = read_mark(text), days.get(day)

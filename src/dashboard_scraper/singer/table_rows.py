@@ -1,4 +1,4 @@
-"""The rows of streams that are small enough to be sent whole whenever one of them changes."""
+"""The rows of streams so small that all of them are sent whenever one of them changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALL = 2**31
 
 
 def seats(views: Sequence[View]) -> list[Record]:
-    """The seat of each person in each source: of several spellings, the newest that is current."""
+    """The seat of each person in each source: with several spellings, the newest current one."""
     found: dict[tuple[str, str], Record] = {}
     for view in views:
         audience = view.audience

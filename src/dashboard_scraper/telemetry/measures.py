@@ -1,7 +1,8 @@
-"""What a run sends as metrics: its days' figures, the state of the store, and how the run ended.
+"""What a run sends as metrics: the figures of its days, the state of the store, and how the run
+ended.
 
-Unknown is never sent, nor are figures of a day that was not over when it was fetched, or of one in
-doubt: such days are counted. Nothing is of a person, and nothing is what use costs.
+Unknown figures are never sent, nor those of a day in doubt, or of one that was not over when it was
+fetched: only the number of such days is. Nothing is about a single person, and no costs are sent.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _UNITS = {SECONDS: "s"}
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """One number; `unit` is as UCUM spells it."""
+    """One number; `unit` is written as in UCUM."""
 
     name: str
     unit: str
@@ -52,7 +53,7 @@ class SourceRun(msgspec.Struct, frozen=True):
 
 
 def of_run(run: SourceRun) -> Iterator[Measure]:
-    """The exit code, and how long it took."""
+    """The exit code and the duration."""
     attributes = {"source": run.source, "command": run.command}
     for name, unit, description, value in (
         ("run_exit_code", "", "Exit code of the run; 0 is success", run.exit_code),
@@ -64,7 +65,7 @@ def of_run(run: SourceRun) -> Iterator[Measure]:
 def of_days(
     reader: Reader, info: SourceInfo, window: Window, tolerance: Tolerance, now: datetime
 ) -> Iterator[Measure]:
-    """The sums of each day of the window, for every metric that the source knows of."""
+    """The sums of each day of the window, for every metric that the source has."""
     known = [metric for metric in COUNTS if metric in info.metrics]
     for row in reader.ledger(info.name, window).values():
         if was_over(row, now) and not doubts_of(row, tolerance):
@@ -89,7 +90,7 @@ def _of_day(row: LedgerDay, known: list[Metric]) -> Iterator[Measure]:
 
 
 def of_store(reader: Reader, status: StoreStatus, source: str, now: datetime) -> Iterator[Measure]:
-    """What `/metrics` says of the days of a source, under the same names."""
+    """The figures that `/metrics` has on the days of a source, under the same names."""
     newest = newest_closed(reader.cost_ledger(source).values(), now)
     for gauge in (
         *gauges_of(status),

@@ -1,7 +1,7 @@
 """Sends a run's spans and measures with OpenTelemetry's SDK, which reads its own settings.
 
-Nothing that fails here changes the run: it is one warning, after a bounded time. The SDK's own
-messages reach no log, since they may have a header's value.
+A failure here does not change the run: it is logged as one warning, after a bounded time. The SDK's
+own messages reach no log, since they may contain a header's value.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class _Session(requests.Session):
     """How many spans or points were rejected in answers that are a success otherwise."""
 
     def why_not(self, *, is_accepted: bool) -> str:
-        """Why not everything was accepted; empty where it was."""
+        """Why not everything was accepted; empty if it was."""
         if self.failure or not is_accepted:  # the SDK takes a redirect for a success
             return self.failure or "not accepted"
         return f"{self.rejected} of them rejected" if self.rejected else ""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Follow no redirect: another server would get the headers, and the collector nothing."""
+        """Send without redirects: another server would get the headers, the collector no data."""
         try:
             response = super().send(request, **{**kwargs, "allow_redirects": False})
         except requests.exceptions.SSLError:
@@ -89,17 +89,17 @@ class _Session(requests.Session):
 
 
 def _rejected_in(response: requests.Response) -> int:
-    """How many were rejected, as the body says: with the same field for spans and for points."""
+    """How many were rejected according to the body; spans and points use the same field."""
     try:
         answer = ExportMetricsServiceResponse.FromString(response.content)
-    except DecodeError:  # it is no protobuf
+    except DecodeError:  # it is not protobuf
         return 0
     rejected: int = answer.partial_success.rejected_data_points
     return rejected
 
 
 class _NotedExporter(SpanExporter):
-    """Exports as another does, and remembers why not all of it was accepted."""
+    """Wraps an exporter, and remembers why not everything was accepted."""
 
     def __init__(self, exporter: SpanExporter, session: _Session) -> None:
         self._exporter = exporter
@@ -117,7 +117,7 @@ class _NotedExporter(SpanExporter):
 
 
 class _Traces:
-    """The spans of a run, as `spans.Tracer` says; they are sent while it goes on."""
+    """The spans of a run, as in `spans.Tracer`; they are sent while the run goes on."""
 
     def __init__(self, resource: Resource, libraries: Libraries) -> None:
         session = _session_to(Signal.TRACES, libraries)
@@ -136,7 +136,7 @@ class _Traces:
             name,
             kind=kind,
             attributes=_cleaned(attributes),
-            record_exception=False,  # its traceback would have what messages must not have
+            record_exception=False,  # its traceback would contain what messages must not contain
             set_status_on_exception=False,
         ) as measured:
             try:
@@ -152,7 +152,7 @@ class _Traces:
         _note(trace.get_current_span(), attributes)
 
     def finish(self, _measures: Collection[Measure]) -> str:
-        """Send the spans that are left; returns why some were not sent."""
+        """Send the remaining spans; returns why some were not sent."""
         self._provider.shutdown()
         return self._noted.failure
 
@@ -196,8 +196,8 @@ class _Metrics:
 
 
 def _metrics_of(measures: Iterable[Measure], now: int) -> list[Metric]:
-    """A gauge for each name. Not through a meter: beyond 2,000 points of a name, that would add
-    those of several days into one.
+    """A gauge for each name. Not made with a meter: beyond 2,000 points of a name, it would add up
+    points of several days.
     """
     by_name: dict[str, list[Measure]] = {}
     for measure in measures:
@@ -214,8 +214,8 @@ def _metrics_of(measures: Iterable[Measure], now: int) -> list[Metric]:
 
 
 def _resource() -> Resource:
-    """What sends, by the environment before our own words. Without a number of the process, which
-    the SDK draws anew for each: every run would have series of its own.
+    """The attributes of the sender; the environment comes before our own values. The SDK's instance
+    id is left out, since it is random in each process: every run would have its own time series.
     """
     made = Resource.create({"service.name": NAME, "service.version": __version__})
     attributes = {name: value for name, value in made.attributes.items() if name != _INSTANCE}
@@ -223,7 +223,7 @@ def _resource() -> Resource:
 
 
 def _session_to(signal: Signal, libraries: Libraries) -> _Session:
-    """A session through the proxy that the sources have, too."""
+    """A session that uses the same proxy as the sources."""
     session = _Session()
     session.trust_env = False
     session.proxies.update(route_to(_endpoint(signal, libraries), libraries).proxies)
@@ -243,7 +243,7 @@ def _ca_of(signal: Signal, libraries: Libraries) -> str | None:
 
 
 class Sender:
-    """Sends what a run was. `tracer` measures its spans, if traces are wanted."""
+    """Sends a run's traces and metrics. `tracer` measures its spans, if traces are wanted."""
 
     def __init__(self, signals: Collection[Signal], libraries: Libraries) -> None:
         """Raises ValueError for a setting that the SDK refuses, UsageError for certificates."""
@@ -260,7 +260,7 @@ class Sender:
         }
 
     def finish(self, measures: Collection[Measure], seconds: float) -> None:
-        """Send what is left, and wait at most `seconds`; one warning if that fails."""
+        """Send what is left, waiting at most `seconds`; logs one warning if that fails."""
         deadline = time.monotonic() + seconds
         attempts = [_Attempt(name, part, measures) for name, part in self._parts.items()]
         reasons = [each.failure(deadline) for each in attempts]
@@ -297,6 +297,6 @@ class _Attempt:
         self._failure = self._finish(self._measures)
 
     def failure(self, deadline: float) -> str | None:
-        """Wait until the deadline; why it failed, or nothing. None where it has not ended then."""
+        """Wait until the deadline; returns why it failed, or "". None if it still runs."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return None if self._thread.is_alive() else self._failure

@@ -20,21 +20,21 @@ _EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 
 
 class Signal(Enum):
-    """What can be sent, each to an endpoint of its own."""
+    """What can be sent; each has its own endpoint."""
 
     TRACES = "traces"
     METRICS = "metrics"
 
     def setting(self, name: str) -> str:
-        """The variable of this signal, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT."""
+        """The variable for this signal, such as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT."""
         return f"OTEL_EXPORTER_OTLP_{self.name}_{name}"
 
 
 def signals_of(libraries: Libraries) -> frozenset[Signal]:
     """What to send: each signal that has an endpoint, unless it is disabled.
 
-    Nothing, and a warning, where the extra is missing: a cluster may set the endpoint for every
-    program in it, which must not end a run.
+    If the extra is missing, nothing is sent and a warning is logged: a cluster may set the endpoint
+    for all of its programs, and that must not end a run.
     """
     if libraries.value_of("OTEL_SDK_DISABLED").strip().lower() == "true":
         return frozenset()

@@ -1,4 +1,4 @@
-"""What a span may say: nothing that identifies a person, and of an error what a log has."""
+"""What a span may contain: nothing that identifies a person; of errors, what a log may have."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def without_people(text: str, names: Iterable[str] = ()) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """The message of an error. That of a library may have whole URLs, with cursors and signatures:
-    it is not repeated.
+    """The message of an error of ours. A library's message is not repeated: it may contain whole
+    URLs, with cursors and signatures.
     """
     if isinstance(error, ScraperError):
         return without_people(str(error), _names_in(error))
@@ -28,7 +28,7 @@ def words_of(error: BaseException) -> str:
 
 
 def _names_in(error: BaseException) -> Iterator[str]:
-    """What may be a name in its message, or in those of its causes, which it may quote."""
+    """Possible names in its message, or in those of its causes, which it may quote."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ScraperError):
@@ -37,5 +37,5 @@ def _names_in(error: BaseException) -> Iterator[str]:
 
 
 def class_of(error: BaseException) -> str:
-    """The name of its class."""
+    """The name of the error's class."""
     return type(error).__qualname__
