@@ -1,4 +1,4 @@
-"""The interface of a source, and what the program knows of one before it opens it."""
+"""The interface of a source, and what the program knows about a source before opening it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What it costs to fetch days from a source with a rate limit."""
+    """The cost of fetching days from a source with a rate limit."""
 
     requests: int
     seconds: float
 
 
 class Details(Protocol):
-    """What a source provides for a day besides its users' figures. Raises what `Source` raises."""
+    """What a source provides for a day besides users' figures. Raises the same as `Source`."""
 
     @property
     def days_at_once(self) -> int:
@@ -56,7 +56,7 @@ class Details(Protocol):
     @property
     def editor_language_requests(self) -> int | None:
         """How many requests a run may spend on editors and languages: None for any number, 0 for
-        none. The day at which they run out is still finished.
+        none. A day during which they run out is still finished.
         """
         ...
 
@@ -71,7 +71,7 @@ class Details(Protocol):
         ...
 
     def estimate_records(self, days: Iterable[float]) -> Estimate:
-        """What it costs to fetch days with these numbers of records by editor and language."""
+        """The cost of fetching days with these numbers of records by editor and language."""
         ...
 
     def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:
@@ -79,7 +79,7 @@ class Details(Protocol):
         ...
 
     def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
-        """Every user's credits per day of at most `days_at_once` days; None if it has none."""
+        """Every user's credits per day of at most `days_at_once` days; None if there are none."""
         ...
 
 
@@ -90,8 +90,8 @@ somebody was removed.
 
 
 class ClosedPeriod(msgspec.Struct, frozen=True):
-    """A billing period up to the last complete day, and where its rows and the source's own figures
-    of it differ. Which of its days is wrong cannot be known, so the differences are all days'.
+    """A billing period up to the last complete day, and where its rows differ from the source's own
+    figures for it. It is unknown which of its days is wrong, so the differences concern them all.
     """
 
     window: Window
@@ -99,7 +99,7 @@ class ClosedPeriod(msgspec.Struct, frozen=True):
 
 
 class CostSource(Protocol):
-    """What a source knows of costs. Methods that fetch raise what `Source` raises."""
+    """The costs that a source knows. Methods that fetch raise the same errors as `Source`."""
 
     @property
     def wanted(self) -> bool:
@@ -113,14 +113,14 @@ class CostSource(Protocol):
 
     @property
     def has_totals(self) -> bool:
-        """Whether the source has its own figures of each day, which rows must add up to; if not,
-        `fetch_totals` is not called, and whether rows are missing cannot be known by day.
+        """Whether the source has its own figures of each day, to which rows must add up. If not,
+        `fetch_totals` is not called, and it cannot be known by day whether rows are missing.
         """
         ...
 
     def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:
         """The source's own figures of each day of at most `days_at_once` days, zeros for a day
-        without cost; None if it has no costs for this tenant.
+        without costs; None if it has no costs for this tenant.
         """
         ...
 
@@ -129,8 +129,8 @@ class CostSource(Protocol):
         ...
 
     def close_period(self, stored: StoredCosts) -> ClosedPeriod | None:
-        """Compare the stored rows of the current billing period with the source's own figures of
-        it, after the rows were fetched; None where it closes each day, or cannot compare.
+        """Compare the stored rows of the current billing period with the source's own figures for
+        it, after the rows were fetched; None if it closes each day instead, or cannot compare them.
         """
         ...
 
@@ -144,15 +144,15 @@ class CostSource(Protocol):
 
 
 class SeatSource(Protocol):
-    """What a source knows of seats. Raises what `Source` raises."""
+    """The seats that a source knows. Raises the same errors as `Source`."""
 
     def fetch_seats(self) -> list[Seat] | None:
-        """Every seat of now, one for each user; None if the source has none for this tenant."""
+        """Every current seat, one for each user; None if the source has none for this tenant."""
         ...
 
 
 class Source(Protocol):
-    """A service that usage is fetched from.
+    """A service from which usage is fetched.
 
     Methods that fetch raise SignInRequired, SourceUnavailable or ContractBroken, and never return
     part of an answer.
@@ -165,17 +165,17 @@ class Source(Protocol):
 
     @property
     def details(self) -> Details | None:
-        """What it provides besides the users' figures, if anything."""
+        """What the source provides besides the users' figures, if anything."""
         ...
 
     @property
     def costs(self) -> CostSource | None:
-        """What it knows of costs, if it can know any."""
+        """The costs that the source knows, if it can know any."""
         ...
 
     @property
     def seats(self) -> SeatSource | None:
-        """What it knows of seats, if it can know any."""
+        """The seats that the source knows, if it can know any."""
         ...
 
     def published(self, now: datetime) -> Window:
@@ -183,7 +183,7 @@ class Source(Protocol):
         ...
 
     def prepare(self, days: Collection[date], needed: Collection[date], *, compared: bool) -> None:
-        """Fetch what is cheap to fetch for all the days at once. UsageError if one is too old.
+        """Fetch what can be fetched cheaply for all the days at once. UsageError if one is too old.
 
         The days that are `needed` will be fetched. If `compared`, `changed_days` is asked about the
         days afterwards, except those that failed.
@@ -191,7 +191,7 @@ class Source(Protocol):
         ...
 
     def estimate(self, days: Collection[date]) -> Estimate | None:
-        """What it costs to fetch days that were prepared; None without a rate limit."""
+        """The cost of fetching days that were prepared; None without a rate limit."""
         ...
 
     def fetch_day(self, day: date) -> DayUsage:
@@ -209,7 +209,7 @@ class Source(Protocol):
         ...
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
-        """Which of the prepared days now have other totals than the stored ones."""
+        """Which of the prepared days now have totals that differ from the stored ones."""
         ...
 
     def stop(self) -> None:
@@ -234,7 +234,7 @@ MakeSource = Callable[[], AbstractContextManager[PeriodSource]]
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which figures of a period to fetch."""
+    """The figures of a period that are to be fetched."""
 
     users: bool
     tenant: bool
@@ -249,7 +249,7 @@ def _unknown(_settings: Settings) -> None:
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """A session that ends if it is not used."""
+    """A session that ends unless it is used."""
 
     keep_alive: Callable[[Settings, datetime], None]
     """Uses it with one small request, and stores what is renewed; raises SignInRequired."""
@@ -258,14 +258,14 @@ class SessionInfo(msgspec.Struct, frozen=True):
 
 
 class SourceInfo(msgspec.Struct, frozen=True):
-    """What the program knows of a source before it opens it.
+    """What the program knows about a source before opening it.
 
-    `title` is its name in the report, and `product` the assistant that it is about. `metrics` are
+    `title` is its name in the report, and `product` the assistant that it reports on. `metrics` are
     the columns of its CSV, in order; `has_service_accounts` adds a column that marks service
-    accounts. `tenant_names` are its own names of the tenant's totals where they differ from ours.
-    `meanings` are what the metrics are in this source: a metric without one is unknown for every
-    user. `active_rule` says in words what makes a user active on a day, and `leaves_out` whom the
-    source is known to leave out, if anybody.
+    accounts. `tenant_names` are its own names for the tenant's totals, if they differ from ours.
+    `meanings` say what the metrics count in this source: a metric without a meaning is unknown for
+    every user. `active_rule` says in words what makes a user active on a day; `leaves_out` says
+    whom the source is known to leave out, if anybody.
     """
 
     name: str
@@ -313,9 +313,9 @@ class SourceInfo(msgspec.Struct, frozen=True):
 
     @property
     def has_costs(self) -> bool:
-        """Whether it may know what use of the assistant costs."""
+        """Whether it may know what the use of the assistant costs."""
         return bool(self.cost_metrics)
 
     def lacks(self, metrics: Iterable[Metric]) -> list[Metric]:
-        """Those of the metrics that the source does not know of anybody."""
+        """Those of the metrics that the source knows for nobody."""
         return [metric for metric in metrics if metric not in self.metrics]

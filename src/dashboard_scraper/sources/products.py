@@ -1,4 +1,4 @@
-"""The assistants that sources report on, as bills and names of files call them."""
+"""The assistants that sources report on, with their names in bills and file names."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import msgspec
 
 
 class Product(msgspec.Struct, frozen=True):
-    """An assistant: its `name`, the `vendor` who sends the bill, how names of files begin, and a
-    `label` where there is little room.
+    """An assistant: its `name`, the `vendor` who sends the bill, the beginning of file names, and a
+    `label` for places with little room.
     """
 
     name: str

@@ -22,7 +22,7 @@ COPILOT = "copilot"
 AUTO_SOURCE, ALL_SOURCES = "auto", "all"
 """What a setting or option names in place of a source."""
 
-# Modules are imported on demand: every `--help` needs the names, and nothing else.
+# Modules are imported on demand: every `--help` needs only the names.
 SOURCES = {
     DASHBOARD: "dashboard_scraper.sources.dashboard.info",
     ANALYTICS: "dashboard_scraper.sources.analytics.info",
@@ -44,13 +44,13 @@ def info_of(name: str) -> SourceInfo:
 
 
 def products() -> list[Product]:
-    """What the sources are about, each product once."""
+    """The products that the sources report on, each once."""
     return list(dict.fromkeys(info_of(name).product for name in SOURCES))
 
 
 def name_kind_of(name: str) -> NameKind:
-    """What names without `@` are in a source; one that this program does not know has only service
-    accounts without an address.
+    """What names without `@` are in a source. In a source that this program does not know, they are
+    all service accounts.
     """
     return info_of(name).name_kind if name in SOURCES else NameKind.SERVICE_ACCOUNT
 
@@ -68,7 +68,7 @@ def configured_source(settings: Settings) -> str:
 
 
 def configured_sources(settings: Settings) -> tuple[str, ...]:
-    """Every source that the settings have credentials for, of Augment's only one."""
+    """Every source for which the settings have credentials, but only one of Augment's."""
     others = (name for name in SOURCES if name not in AUGMENT_SOURCES)
     augment = _configured(settings, AUGMENT_SOURCES)[:1]
     return (*augment, *_configured(settings, others))

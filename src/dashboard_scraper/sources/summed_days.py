@@ -1,4 +1,4 @@
-"""Periods of a source that has days only: each user's figures, added up day by day."""
+"""Periods for a source that has only days: each user's figures, added up day by day."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
 
 
 class SummedDays(ABC):
-    """The part of `PeriodSource` that follows from `fetch_day`; a period costs what its days cost.
+    """The part of `PeriodSource` that follows from `fetch_day`; a period costs as much as its days.
 
-    Fields of `UserUsage.extra` are left out of a period of several days, since what their sum would
-    mean is unknown, but for those in `summed_extra` and those that `is_count` knows.
+    Fields of `UserUsage.extra` are left out of a period of several days, since the meaning of their
+    sum is unknown, except for those in `summed_extra` and those for which `is_count` is true.
     """
 
     summed_extra: Collection[str] = ()
@@ -33,11 +33,12 @@ class SummedDays(ABC):
         """Every user's figures of one day, and the tenant's if the source has them."""
 
     def is_count(self, name: str) -> bool:  # noqa: ARG002
-        """Whether a field of `UserUsage.extra` adds up over days, of which one without it has 0."""
+        """Whether a field of `UserUsage.extra` adds up over days; without it, a day counts as 0."""
         return False
 
     def fetch_users(self, window: Window) -> list[UserUsage]:
-        """Every user's figures over the window, sorted; those of a single day as they came.
+        """Every user's figures over the window, sorted; those of a single day in the order in which
+        they came.
 
         A count that is unknown on one of a user's days is unknown in their sum.
         """
@@ -56,8 +57,8 @@ class SummedDays(ABC):
         return [_with_rate(found[key]) for key in sorted(found)]
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
-        """The sums of the tenant's own figures, where each day has them; the number of users only
-        of a single day. Costs nothing right after `fetch_users` of the same window.
+        """The sums of the tenant's own figures, if every day has them; the number of users only for
+        a single day. Costs nothing right after `fetch_users` for the same window.
         """
         latest, self._latest = self._latest, None
         if latest is None or latest[0] != window:

@@ -1,4 +1,4 @@
-"""Amounts of the Analytics API: documented are strings, and numbers are reported."""
+"""Amounts of the Analytics API: strings as documented, or numbers as reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Amounts:
-    """Reads the amounts of one endpoint; reports once, by field, that they come as numbers."""
+    """Reads the amounts of one endpoint; reports once per field if they come as numbers."""
 
     def __init__(self, endpoint: str) -> None:
         self._odd = f"{endpoint}: %s comes as a number, not as a string; it is read exactly"

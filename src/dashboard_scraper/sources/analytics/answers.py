@@ -1,4 +1,4 @@
-"""Reads one page of an Analytics API answer: its records, and strictly what stands beside them."""
+"""Reads one page of an Analytics API answer: its records and, strictly, the fields beside them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Pagination(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One page: its records, each with its unknown fields; their JSON text; and how to go on."""
+    """One page: its records, each with its unknown fields; their JSON text; and the next cursor."""
 
     records: list[tuple[Any, dict[str, Cell]]]
     raw: msgspec.Raw
@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def read_answer(reading: Reading, shape: Endpoint, body: bytes | bytearray) -> Answer:
-    """Take a page apart; ContractBroken names what is not as documented."""
+    """Take a page apart; ContractBroken names what differs from the documentation."""
     endpoint = reading.endpoint
     fields = parse_object(endpoint, body)
     raw = records_in(endpoint, fields, shape.key)
@@ -74,7 +74,7 @@ def records_in(endpoint: str, fields: dict[str, msgspec.Raw], key: str) -> msgsp
 
 
 def required_field(endpoint: str, fields: dict[str, msgspec.Raw], name: str, kind: type[_T]) -> _T:
-    """One field beside the records, decoded; ContractBroken where it is missing or malformed."""
+    """One field beside the records, decoded; ContractBroken if it is missing or malformed."""
     if name not in fields:
         raise ContractBroken(f"{endpoint}: {name} is missing")
     with decoding(f"{endpoint}: {name}"):
@@ -82,7 +82,7 @@ def required_field(endpoint: str, fields: dict[str, msgspec.Raw], name: str, kin
 
 
 def next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
-    """The cursor of the next page; None on the last one."""
+    """The cursor of the next page; None on the last page."""
     pagination = required_field(endpoint, fields, PAGINATION, _Pagination)
     if not pagination.has_more:
         return None

@@ -1,4 +1,4 @@
-"""Reads the answer about users' budgets, as strictly as that about costs."""
+"""Reads the answer about users' budgets, as strictly as the answer about costs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OVERRIDE = msgspec.json.Decoder(_Override)
 
 
 class BudgetReading(msgspec.Struct, frozen=True):
-    """What reading an answer needs: the users and the kind of limit that were asked for, its
+    """What is needed to read an answer: the requested users and kind of limit, the answer's
     envelope, and where to note oddities.
     """
 
@@ -56,7 +56,7 @@ class BudgetReading(msgspec.Struct, frozen=True):
     unknown: UnknownFields
 
     def read(self, body: bytes | bytearray) -> list[Budget]:
-        """The limits in the answer; ContractBroken names what is not as described."""
+        """The limits in the answer; ContractBroken names what differs from the description."""
         endpoint = BUDGET_OVERRIDES
         fields = parse_object(endpoint, body)
         refuse_repeated_keys(endpoint, body)
@@ -108,6 +108,6 @@ class BudgetReading(msgspec.Struct, frozen=True):
         return limit
 
     def _judge(self, where: str, record: Mapping[str, msgspec.Raw], known: Collection[str]) -> None:
-        """Note unknown fields, unless one of them is about another currency."""
+        """Note unknown fields; raises ContractBroken if one of them is about another currency."""
         unknown = {name: raw for name, raw in record.items() if name not in known}
         note_unknown(self.unknown, Fate.OF_BUDGETS, where, unknown)

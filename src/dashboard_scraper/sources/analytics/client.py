@@ -1,7 +1,7 @@
 """The Analytics API as a source: Augment's official API, read with a service account's token.
 
-Its rate limit decides how it is used: two requests fetch the totals of up to 90 days. These show
-which days have changed, how many pages each day has, and what its users must sum to.
+The rate limit determines how it is used: two requests fetch the totals of up to 90 days. These show
+which days have changed, how many pages each day has, and what its users must add up to.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ from dashboard_scraper.sources.rest.urls import with_params
 logger = logging.getLogger(__name__)
 
 _OLDEST = timedelta(days=730)
-_DAYS_AT_ONCE = 90  # the longest range that it answers for
+_DAYS_AT_ONCE = 90  # the longest range that it accepts
 _MAX_BODY = 1 << 24  # bytes of a page of at most 500 records; real ones have 100 KB
 _NO_USAGE = sum_of(())
 
@@ -77,8 +77,8 @@ _NO_USAGE = sum_of(())
 class AnalyticsSource(RestSource):
     """Reads users' and the organization's figures; usable from several threads.
 
-    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and
-    UsageError or NotPublished, before any request, for days that the API does not have.
+    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and,
+    before any request, UsageError or NotPublished for days that the API does not have.
     """
 
     name = ANALYTICS
@@ -121,7 +121,7 @@ class AnalyticsSource(RestSource):
 
     @property
     def costs(self) -> CostSource:
-        """Costs and budgets, where the API has them for this token."""
+        """Costs and budgets, if the API has them for this token."""
         return self._costs
 
     @property
@@ -136,7 +136,7 @@ class AnalyticsSource(RestSource):
         return self._settings.fetch_credits
 
     def published(self, now: datetime) -> Window:
-        """Two years up to yesterday, or up to the day before until yesterday is published."""
+        """From two years ago to yesterday, or to the day before until yesterday is published."""
         today = utc_day(now)
         ready = end_of_day(today - timedelta(days=1)) + timedelta(
             hours=self._settings.analytics_ready_hour
@@ -166,7 +166,7 @@ class AnalyticsSource(RestSource):
         *,
         compared: bool,  # noqa: ARG002
     ) -> None:
-        """Fetch the organization's totals of all the days, in as few requests as possible."""
+        """Fetch the organization's totals of all the days with as few requests as possible."""
         if days:
             self._check_days(Window(min(days), max(days)))
         for window in _windows(days):
@@ -178,13 +178,13 @@ class AnalyticsSource(RestSource):
         return Estimate(requests, self._pace.seconds_for(requests))
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
-        """Those of the prepared days whose totals differ now from the stored ones."""
+        """The prepared days whose totals now differ from the stored ones."""
         return sorted(day for day, totals in stored.items() if self._totals[day] != totals)
 
     def fetch_day(self, day: date) -> DayUsage:
         """Every user's figures of one UTC day; a second call fetches its totals again.
 
-        Users are fetched even where all totals are zero: both answers could be wrong together.
+        Users are fetched even if all totals are zero: both answers could be wrong together.
         """
         if day in self._fetched or day not in self._totals:
             self._totals[day] = self._fetch_totals(Window(day, day))[day]
@@ -209,7 +209,7 @@ class AnalyticsSource(RestSource):
     ) -> Iterator[_UserRecord]:
         """Every record over all pages; the caller adds each to `found`.
 
-        After the last one, what the answer says of its numbers is compared with what was found.
+        After the last record, the numbers that the answer claims are compared with what was found.
         """
         counts = UserCounts(endpoint.name)
         envelope = self._envelope(endpoint, window)
@@ -218,7 +218,7 @@ class AnalyticsSource(RestSource):
             counts.add(answer.user_count, [each.name for each in records])
             yield from records
             refuse_too_many(endpoint.name, len(found))
-        # A user who came twice may have been counted twice.
+        # A user who came twice may also have been counted twice.
         if not counts.check() and endpoint is not USER_ACTIVITY:
             self._once.warn(
                 "%s: metadata.returned_user_count is the number of records, not of users; they are"
@@ -233,9 +233,9 @@ class AnalyticsSource(RestSource):
         return _UserRecord(name, spelling, field != IDENTITY[0], record, extra)
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
-        """The organization's figures in the window; the number of users only of a single day.
+        """The organization's figures in the window; the number of users only for a single day.
 
-        The sum of several days' users would count the same user once a day.
+        The sum of several days' users would count the same user once per day.
         """
         self.check_window(window)
         days = self._fetch_totals(window).values()
@@ -274,7 +274,7 @@ class AnalyticsSource(RestSource):
         return found
 
     def estimate_records(self, days: Iterable[float]) -> Estimate:
-        """The cost of fetching days with so many records by editor and language each."""
+        """The cost of fetching days with these numbers of records by editor and language."""
         requests = sum(max(1, math.ceil(records / PAGE_SIZE)) for records in days)
         return Estimate(requests, self._pace.seconds_for(requests))
 
@@ -288,7 +288,7 @@ class AnalyticsSource(RestSource):
         return [found[key] for key in sorted(found)]
 
     def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
-        """Every user's credits on each day of the window; None where there is no such endpoint."""
+        """Every user's credits on each day of the window; None if there is no such endpoint."""
         endpoint = CREDIT_USAGE.name
         found: dict[tuple[date, str], CreditUsage] = {}
         try:
@@ -299,7 +299,7 @@ class AnalyticsSource(RestSource):
                 put_distinct(endpoint, found, (day, each.name), usage)
         except Absent:
             if found:
-                raise  # after it had answered before
+                raise  # although it had answered before
             return None
         return list(found.values())
 
@@ -326,12 +326,12 @@ class AnalyticsSource(RestSource):
             url = paginator.after(url, Page(answer.raw, endpoint.key, None, answer.next_cursor))
 
     def check_window(self, window: Window) -> None:
-        """UsageError or NotPublished for a window that the API does not answer for."""
+        """Raise UsageError or NotPublished for a window for which the API has no answer."""
         _check_length(window)
         self._check_days(window)
 
     def post(self, endpoint: str, query: object) -> bytes | bytearray:
-        """The answer to a query about costs or budgets, at their pace."""
+        """The answer to a query about costs or budgets, sent at their pace."""
         url, body = self._allowed.url_of(endpoint), msgspec.json.encode(query)
         return self._data(endpoint, self._http.post(url, body, self._cost_pace)).body
 
@@ -340,7 +340,7 @@ class AnalyticsSource(RestSource):
 
 
 class _UserRecord(msgspec.Struct, frozen=True):
-    """A record with its user's name, also as it was sent, and its unknown fields."""
+    """A record with its user's name, cleaned and as it was sent, and its unknown fields."""
 
     name: str
     spelling: str

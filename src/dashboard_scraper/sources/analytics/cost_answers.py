@@ -1,6 +1,6 @@
 """Reads one page of the answer about costs, strictly: typed rows, or an error that names the field.
 
-The wire format is known from few public sources, so whatever is not as described is refused, unless
+The wire format is known only from few public sources, so anything that differs is refused, unless
 no figure can depend on it.
 """
 
@@ -103,7 +103,7 @@ _ANYTHING = msgspec.json.Decoder()
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A data point: the day, and what it belongs to unless it is the whole day's."""
+    """A data point: its day, and what it belongs to unless it is for the whole day."""
 
     where: str
     day: date
@@ -112,7 +112,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class CostPage(msgspec.Struct, frozen=True):
-    """One page: its rows, their JSON text, and how to go on."""
+    """One page: its rows, their JSON text, and the cursor after it."""
 
     rows: list[Row]
     raw: msgspec.Raw
@@ -120,7 +120,7 @@ class CostPage(msgspec.Struct, frozen=True):
 
 
 class CostReading(msgspec.Struct, frozen=True):
-    """What reading an answer needs: the requested days, its envelope, where to note oddities."""
+    """What is needed to read an answer: requested days, envelope, and where to note oddities."""
 
     asked: Window
     envelope: Envelope
@@ -128,7 +128,7 @@ class CostReading(msgspec.Struct, frozen=True):
     unknown: UnknownFields
 
     def read(self, body: bytes | bytearray) -> CostPage:
-        """Take a page apart; ContractBroken names what is not as described."""
+        """Take a page apart; ContractBroken names what differs from the description."""
         endpoint = COST_ANALYTICS
         fields = parse_object(endpoint, body)
         raw = records_in(endpoint, fields, POINTS)
@@ -169,7 +169,7 @@ class CostReading(msgspec.Struct, frozen=True):
             return _POINT.decode(msgspec.json.encode(known))
 
     def _judge(self, where: str, fields: Mapping[str, msgspec.Raw]) -> None:
-        """ContractBroken where an unknown field says that the others are not what they seem."""
+        """Raise ContractBroken if an unknown field says that the others are not what they seem."""
         currencies = refuse_other_currency(where, fields)
         values: dict[str, Any] = {}
         for name, raw in fields.items():
@@ -215,7 +215,7 @@ class CostReading(msgspec.Struct, frozen=True):
 
 
 def refuse_group(row: Row) -> None:
-    """ContractBroken where a row of whole days says that it is of something else."""
+    """Raise ContractBroken if a row of whole days says that it belongs to something else."""
     if row.group:
         raise ContractBroken(
             f"{row.where}.{_GROUP}: {listed(sorted(map(shown_name, row.group)))} was not asked for:"
@@ -224,7 +224,7 @@ def refuse_group(row: Row) -> None:
 
 
 def cost_of(row: Row, names: Names) -> Cost:
-    """A row by user and resource."""
+    """The cost in a row by user and resource."""
     where = f"{row.where}.{_GROUP}"
     if unknown := row.group.keys() - _GROUP_KEYS:
         raise ContractBroken(
@@ -250,7 +250,7 @@ def _identity(where: str, group: Mapping[str, str | None], names: Names) -> tupl
 def _resource(where: str, field: str, name: str | None) -> str:
     if not name:
         raise ContractBroken(f"{where}: {field} is {'empty' if name == '' else 'missing'}")
-    if "\x00" in name:  # PostgreSQL cannot store it in a text
+    if "\x00" in name:  # PostgreSQL cannot store NUL in a text
         raise ContractBroken(f"{where}: {field} has a NUL in it")
     if len(name) > _LONGEST_RESOURCE:
         raise ContractBroken(

@@ -47,28 +47,28 @@ logger = logging.getLogger(__name__)
 PAGE_SIZE = 1000
 USERS_AT_ONCE = 500
 _BY_DAY = "COST_ANALYTICS_TIME_GRANULARITY_DAY"
-# The spelling of the first is not documented; `_refused_keys` names it where it is refused.
+# The spelling of the first one is not documented; `_refused_keys` names it if it is refused.
 _GROUPS = ("COST_ANALYTICS_GROUP_BY_USER", "COST_ANALYTICS_GROUP_BY_RESOURCE")
 
 
 class Api(Protocol):
-    """What costs need of the source that they belong to."""
+    """What costs need from the source to which they belong."""
 
     days_at_once: int
 
     def check_window(self, window: Window) -> None:
-        """UsageError or NotPublished for a window that cannot be requested."""
+        """Raise UsageError or NotPublished for a window that cannot be requested."""
         ...
 
     def post(self, endpoint: str, query: object) -> bytes | bytearray:
-        """The body of an answer with data; anything else raises what it means."""
+        """The body of an answer with data; for any other answer, raises the matching error."""
         ...
 
 
 class AnalyticsCosts:
     """Implements `CostSource`; usable from several threads.
 
-    A tenant without the endpoint has no costs, which `FETCH_COST=true` makes an error.
+    A tenant without the endpoint has no costs; with `FETCH_COST=true`, that is an error.
     """
 
     has_totals = True
@@ -97,9 +97,9 @@ class AnalyticsCosts:
         return self._api.days_at_once
 
     def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:
-        """The API's own figures of each day; zeros for one that it leaves out.
+        """The API's own figures of each day; zeros for a day that it leaves out.
 
-        None, and a line in the log, where it has no costs for this tenant; UsageError if they are
+        None, and a line in the log, if it has no costs for this tenant; UsageError if they are
         required.
         """
         found: dict[date, CostFigures] = {}
@@ -115,11 +115,11 @@ class AnalyticsCosts:
         return {day: found.get(day, NO_COST) for day in window.days()}
 
     def close_period(self, stored: StoredCosts) -> ClosedPeriod | None:  # noqa: ARG002
-        """None: costs are closed by day."""
+        """None: costs are closed by day, not by period."""
         return None
 
     def fetch_costs(self, window: Window) -> dict[date, list[Cost]]:
-        """Every row of each day, sorted; the memory that it takes grows with the window."""
+        """Every row of each day, sorted; the memory needed grows with the window."""
         found: dict[date, dict[tuple[str, str, str], Cost]] = {day: {} for day in window.days()}
         try:
             for row in self._rows(window, _GROUPS):
@@ -145,7 +145,7 @@ class AnalyticsCosts:
         self._api.check_window(window)
         envelope = Envelope(COST_ANALYTICS, window, self._clock())
         reading = CostReading(window, envelope, self._amounts[COST_ANALYTICS], self._unknown)
-        # Its URLs stand for the pages: it refuses a repeated page or cursor, and too many of them.
+        # The URLs stand for the pages: it refuses a repeated page or cursor, and too many pages.
         paginator = Paginator(COST_ANALYTICS, COST_ANALYTICS)
         query: dict[str, object] = {
             "start_date": f"{window.start}",
@@ -172,11 +172,11 @@ class AnalyticsCosts:
     def fetch_budgets(self, users: Iterable[str]) -> list[Budget] | None:
         """The limits of those users who have one of their own; service accounts have none.
 
-        None, and a line in the log, where the API has no budgets for this tenant.
+        None, and a line in the log, if the API has no budgets for this tenant.
         """
         asked: dict[str, str] = {}  # the first spelling of each address
         for user in users:
-            if "@" in user:  # the other names are service accounts'
+            if "@" in user:  # the other names belong to service accounts
                 asked.setdefault(person_key(user), user)
         found: list[Budget] = []
         try:
@@ -228,7 +228,7 @@ def _batches(users: list[str]) -> Iterator[list[str]]:
 
 
 def _refused_keys(error: QueryRefused) -> ContractBroken:
-    """Which of the keys a query by user and resource was refused for, as far as that is known."""
+    """Which keys of a query by user and resource caused its refusal, as far as known."""
     named = [key for key in _GROUPS if key in str(error)] or [*_GROUPS]
     broken = ContractBroken(f"{error}; it does not group by {' or '.join(named)}")
     broken.of_every_day = True

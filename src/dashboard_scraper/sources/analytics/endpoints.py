@@ -1,4 +1,4 @@
-"""The Analytics API's endpoints: their parameters, and typed structs of their records."""
+"""The Analytics API's endpoints: their parameters, and typed structs for their records."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from dashboard_scraper.sources.rest.wire_types import Count, Name, Number
 PAGE_SIZE = 100
 _CREDIT_PAGE_SIZE = 500
 
-_Identity = Annotated[str, msgspec.Meta(min_length=1)]  # `Names` cleans and limits it
+_Identity = Annotated[str, msgspec.Meta(min_length=1)]  # `Names` cleans it and limits its length
 _METRICS = "metrics"
 _COUNT_NAMES = frozenset(metric.name for metric in COUNTED)
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What reading one answer needs: the requested days, its envelope, and where to note odd
+    """What is needed to read one answer: the requested days, its envelope, and where to note odd
     values and unknown fields.
     """
 
@@ -40,7 +40,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def _metrics(*, forbid_unknown_fields: bool) -> Any:
-    """A struct with the counts in the order of COUNTED."""
+    """A struct with the counts, in the order of COUNTED."""
     fields = [
         ((m.name, Count | msgspec.UnsetType, msgspec.UNSET) if m is OPTIONAL else (m.name, Count))
         for m in COUNTED
@@ -51,7 +51,7 @@ def _metrics(*, forbid_unknown_fields: bool) -> Any:
 
 
 def _record(fields: dict[str, Any], *, strict: bool) -> Any:
-    """A struct of a record. A `metrics` among the fields gets the struct of the counts."""
+    """A struct for a record. A field `metrics` gets the struct of the counts as its type."""
     wire: list[Any] = []
     for name, kind in fields.items():
         if name == _METRICS:
@@ -64,8 +64,8 @@ def _record(fields: dict[str, Any], *, strict: bool) -> Any:
 
 
 class Endpoint:
-    """One endpoint: the `key` of its list of records, their `fields`, and what is done with fields
-    that are not among them. Without a `page_size` it does not come in pages.
+    """One endpoint: the `key` of its list of records, their `fields`, and what happens to fields
+    that are not among them. Without a `page_size`, its answers are not paged.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Endpoint:
         self._tolerant = decodable(_record(fields, strict=False))
 
     def parameters(self, window: Window) -> dict[str, str]:
-        """The query of a request for the days of the window."""
+        """The query parameters of a request for the days of the window."""
         paging = {} if self.page_size is None else {"page_size": f"{self.page_size}"}
         if self._single_day:
             return {"date": f"{window.start}", **paging}
@@ -100,8 +100,8 @@ class Endpoint:
     def decode(
         self, reading: Reading, raw: msgspec.Raw
     ) -> tuple[list[tuple[Any, dict[str, Cell]]], int]:
-        """Each record with its unknown fields, flattened; and the number of keys, less one for
-        each object within a record, for `refuse_repeated_keys`.
+        """Each record with its unknown fields, flattened; and, for `refuse_repeated_keys`, the
+        number of keys, less one for each object within a record.
         """
         try:
             usual = self._usual.decode(raw)

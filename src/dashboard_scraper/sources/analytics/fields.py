@@ -1,4 +1,4 @@
-"""The Analytics API's names of our metrics, which are the catalogue's, and its names of users."""
+"""The Analytics API's names for our metrics, which are the catalogue's, and for users."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def identity(endpoint: str, record: Any) -> tuple[str, str]:
 
 
 def counts_in(record: Any) -> Figures:
-    """The record's counts, and no other figure; missing ones are unknown."""
+    """The record's counts, and no other figures; missing ones are unknown."""
     return _counts_of(_sent(record))
 
 
 def figures_in(record: Any) -> Figures:
     """All figures of a user's record; those that the API does not send are unknown.
 
-    Computed from the counts are the lines of the CLI agent, and the accept rate, which is rounded
-    as the dashboard rounds it: otherwise the sources would differ for the same day.
+    The lines of the CLI agent and the accept rate are computed from the counts. The rate is rounded
+    like the dashboard's: otherwise the sources would differ for the same day.
     """
     counts = record.metrics
     rate = accept_rate(counts.completions_count, counts.completions_accepted)

@@ -1,4 +1,4 @@
-"""The Analytics API in the registry of sources: what the program needs before it opens it."""
+"""The Analytics API in the registry of sources: what the program needs before opening it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _open(settings: AnalyticsSettings, store: Store, clock: Clock) -> Iterator[A
 
 
 def _paces(settings: AnalyticsSettings) -> tuple[Pace, Pace]:
-    """Of the API's two limits: that of usage, and that of costs."""
+    """The paces of the API's two limits: for usage, and for costs."""
     from dashboard_scraper.sources.rest.pacing import Pace  # noqa: PLC0415
 
     return (
@@ -69,7 +69,7 @@ def _token_expires_at(settings: AnalyticsSettings) -> datetime | None:
 
 
 def refuse_unfinished(window: Window, today: date) -> None:
-    """UsageError where a day of the window is not over."""
+    """Raise UsageError if a day of the window is not over."""
     if window.end >= today:
         raise UsageError(
             f"the Analytics API has no figures of {window.end}: in UTC, today is {today}; end with"

@@ -1,5 +1,5 @@
-"""The paths that the client may call. They only read, where the token may do more: run agents, and
-set budgets. Any other request is refused before it is sent (`rest/auth.py`).
+"""The paths that the client may call. They only read, although the token may be allowed more: to
+run agents, and set budgets. Any other request is refused before it is sent (`rest/auth.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ PREFIX = "/analytics/v0/"
 COST_ANALYTICS = "cost-analytics"
 BUDGET_OVERRIDES = "get-user-budget-overrides"
 
-# Not derived from the endpoints: what is added there must not be callable before it is added here.
+# Not derived from the endpoints: an endpoint added there must not be callable before it is added
+# here.
 ALLOWED: Mapping[str, str] = {
     "user-activity": "GET",
     "daily-usage": "GET",

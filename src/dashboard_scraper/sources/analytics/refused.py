@@ -1,4 +1,4 @@
-"""Responses without data: which error each becomes, where the API's own words say more."""
+"""Responses without data: which error each one becomes, if the API's own words say more."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Absent(ContractBroken):
 
 
 class QueryRefused(ContractBroken):
-    """The API does not accept a query in which nothing is the user's choice but the days."""
+    """The API does not accept a query in which the user chooses only the days."""
 
 
 def refused(endpoint: str, response: Response, token: HeaderKey) -> ScraperError:
     """The error of a response without data."""
-    # Not Absent if an HTML page came: a filter sent it, which says nothing about the endpoint.
+    # Not Absent if an HTML page came: a filter sent it, which tells nothing about the endpoint.
     if endpoint in _OPTIONAL and response.status in (403, 404) and response.page is None:
         return Absent(f"{endpoint}: HTTP {response.status}")
     message = token.redacted_in(_message_in(response))[:_MESSAGE_LENGTH]

@@ -1,4 +1,4 @@
-"""The token of a service account: in a setting, alone in a file, or in Augment's `session.json`."""
+"""The token of a service account: in a setting, in its own file, or in Augment's `session.json`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _WORDS = KeyWords("AUGMENT_API_TOKEN", "token", "the Analytics API", HOW_TO_GET_
 
 
 def read_token(settings: AnalyticsSettings) -> BearerToken:
-    """The token of the settings. SignInRequired where none is set, UsageError where it is malformed
-    or other users can read its file.
+    """The token in the settings. SignInRequired if none is set, UsageError if it is malformed or if
+    other users can read its file.
     """
     token = read_key(
         _WORDS,
@@ -60,6 +60,6 @@ def _token_in(setting: str, path: Path, data: bytes) -> str:
                 f"{setting}: the tenantURL of {path} is not an https:// URL; download the file"
                 " again"
             )
-        # The Analytics API has one address for all tenants (ANALYTICS_API_BASE_URL).
+        # The Analytics API has the same address for all tenants (ANALYTICS_API_BASE_URL).
         logger.debug("%s: its tenantURL is %s; nothing is sent there", path, redact(url))
     return session.access_token

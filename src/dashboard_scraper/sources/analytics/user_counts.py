@@ -1,4 +1,4 @@
-"""Checks how many users the Analytics API says that it returned, against those that came."""
+"""Compares the number of users that the Analytics API says it returned with those that came."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dashboard_scraper.model.listing import listed
 
 
 class UserCounts:
-    """`returned_user_count` of each page, and how many users came on it."""
+    """The `returned_user_count` of each page, and the number of users on it."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -31,9 +31,9 @@ class UserCounts:
     def check(self) -> bool:
         """Whether it counts users; False if it counts records, of which a user may have several.
 
-        Users are those of the page, those that no earlier page had, or those of the whole answer,
-        and records are those of the page or of the whole answer. ContractBroken if it is none of
-        these: then something is missing.
+        It may count the users of each page, the users of each page that no earlier page had, or
+        those of the whole answer; or the records of each page or of the whole answer.
+        ContractBroken if it is none of these: then something is missing.
         """
         users = (self._here, self._new, self._everywhere(len(self._seen)))
         if self._reported in users:

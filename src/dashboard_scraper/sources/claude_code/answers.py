@@ -33,7 +33,7 @@ ENDPOINT = "claude_code"
 RECORDS, MORE, NEXT = "data", "has_more", "next_page"
 
 _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)(T00:00:00(\.0+)?(Z|\+00:00))?", re.ASCII)
-# Amounts are in minor units, which are hundredths in these alone.
+# Amounts are in minor units; only in these currencies are those hundredths.
 _WITH_CENTS = ("USD", "EUR", "GBP", "AUD", "CAD", "CHF", "DKK", "INR", "NOK", "PLN", "SEK", "SGD")
 
 # It becomes the name of a column.
@@ -45,7 +45,7 @@ class _Strict(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Actor(_Strict):
-    """Who it was: a person, or an API key."""
+    """Who used it: a person, or an API key."""
 
     type: str
     email_address: str | None = None
@@ -126,7 +126,7 @@ _NAMED_BY = {PERSON: "email_address", API_KEY: "api_key_name"}
 
 
 class ModelUse(msgspec.Struct, frozen=True):
-    """What a record says of one model: tokens, and an estimate in its currency."""
+    """What a record says about one model: tokens, and an estimate in its currency."""
 
     where: str
     model: str
@@ -137,8 +137,8 @@ class ModelUse(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """What an actor did with one terminal and one type of account on the day.
 
-    `name` is that of the actor, who is a person unless it is a `key`; `extra` has the fields that
-    are not documented.
+    `name` is the actor's: a person, or an API key if `key` is set. `extra` has the fields that are
+    not documented.
     """
 
     where: str
@@ -155,12 +155,12 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def dimensions(self) -> tuple[object, ...]:
-        """What tells it from every other record of the day."""
+        """What distinguishes it from every other record of the day."""
         return self.key, self.name, self.customer, self.subscription, self.terminal
 
 
 class ReportPage(msgspec.Struct, frozen=True):
-    """One page: its records, their JSON text, and the cursor of the next one."""
+    """One page: its records, their JSON text, and the cursor of the next page."""
 
     records: list[Record]
     raw: msgspec.Raw
@@ -168,14 +168,14 @@ class ReportPage(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What reading the answer for a day needs: the day, its envelope, and what cleans names."""
+    """What is needed to read a day's answer: the day, its envelope, and what cleans names."""
 
     day: date
     envelope: Envelope
     names: Names
 
     def read(self, body: bytes | bytearray) -> ReportPage:
-        """Take a page apart; ContractBroken names what is not as documented."""
+        """Take a page apart; ContractBroken names what differs from the documentation."""
         fields = parse_object(ENDPOINT, body)
         raw = _required(fields, RECORDS)
         refuse_repeated_keys(ENDPOINT, body)
@@ -207,7 +207,7 @@ class Reading(msgspec.Struct, frozen=True):
         )
 
     def _check_day(self, where: str, text: str) -> None:
-        """Documented is a day; sent is the midnight in UTC with which it begins."""
+        """The documentation has a day; the API sends the midnight in UTC with which it begins."""
         match = _MIDNIGHT.fullmatch(text)
         if match is None:
             raise ContractBroken(
@@ -217,7 +217,7 @@ class Reading(msgspec.Struct, frozen=True):
             raise ContractBroken(f"{where} is {match[1]}, but {self.day} was requested")
 
     def _actor(self, where: str, actor: Actor) -> tuple[str, bool]:
-        """The name, and whether it is that of an API key."""
+        """The name, and whether it is the name of an API key."""
         field = _NAMED_BY.get(actor.type)
         if field is None:
             raise ContractBroken(
@@ -292,7 +292,7 @@ def _estimated(where: str, raw: msgspec.Raw) -> Decimal:
 
 
 def _next_page(fields: dict[str, msgspec.Raw]) -> str | None:
-    """The cursor of the next page; None on the last one."""
+    """The cursor of the next page; None on the last page."""
     more, following = _required(fields, MORE), _required(fields, NEXT)
     with decoding(f"{ENDPOINT}: {MORE}"):
         has_more = _MORE.decode(more)

@@ -1,7 +1,7 @@
-"""Claude Code's usage report of the Claude Console as a source: a request a day, in pages.
+"""Claude Code's usage report in the Claude Console as a source: one request per day, in pages.
 
-It is known to leave people out, those who sign in with a subscription; nothing of the same scope
-exists to close it against.
+It is known to leave out people who sign in with a subscription; there is nothing of the same scope
+against which to close it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _FIRST = date(2025, 2, 24)
 
 
 class ConsoleKey(HeaderKey):
-    """Adds the Admin key, and the version of the API that this program knows."""
+    """Adds the Admin key, and the API version that this program knows."""
 
     def __init__(self, key: str) -> None:
         super().__init__("x-api-key", key)
@@ -65,8 +65,8 @@ class ConsoleKey(HeaderKey):
 class ClaudeCodeSource(SummedDays, RestSource):
     """Reads the figures of people and API keys; usable from several threads.
 
-    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and
-    UsageError or NotPublished, before any request, for days that the report does not have.
+    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and,
+    before any request, UsageError or NotPublished for days that the report does not have.
     """
 
     name = CLAUDE_CODE
@@ -93,7 +93,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
         self.costs = ClaudeCodeCosts(self._reported, wanted=settings.wants_costs)
 
     def published(self, now: datetime) -> Window:
-        """Every day since there is Claude Code, up to the last that ended over an hour ago."""
+        """Every day since Claude Code exists, up to the last one that ended over an hour ago."""
         return Window(_FIRST, utc_day(now - _LATE) - timedelta(days=1))
 
     def prepare(
@@ -103,12 +103,12 @@ class ClaudeCodeSource(SummedDays, RestSource):
         *,
         compared: bool,  # noqa: ARG002
     ) -> None:
-        """Nothing is fetched for many days at once. UsageError if one is too old."""
+        """Fetches nothing, since no request covers several days. UsageError if a day is too old."""
         for day in days:
             self._check_day(day)
 
     def estimate(self, days: Collection[date]) -> Estimate:
-        """A request a day, or more for over a thousand records."""
+        """One request per day, or more for over a thousand records."""
         return Estimate(len(days), self._pace.seconds_for(len(days)))
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:  # noqa: ARG002
@@ -116,7 +116,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
         return []
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Every actor's figures of one UTC day; what the day costs is kept for `costs`."""
+        """Every actor's figures of one UTC day; the day's costs are kept for `costs`."""
         reported = self._reported(day)
         self.costs.keep(reported.costs)
         return reported.usage
@@ -131,7 +131,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
         self._get(ENDPOINT, self._url(day, 1))
 
     def close(self) -> None:
-        """Also report the days whose answers may leave people out."""
+        """Close it, and report the days whose answers may leave people out."""
         super().close()
         if empty := self._days(Who.NOBODY):
             logger.warning("%s: the report has no record of anybody; %s", listed_days(empty), _WHY)
@@ -165,7 +165,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
         envelope = Envelope(ENDPOINT, Window(day, day), self._clock())
         reading = Reading(day, envelope, self._names)
         first = self._url(day, PAGE_SIZE)
-        # Its URLs stand for the pages: it refuses a repeated page or cursor, and too many of them.
+        # The URLs stand for the pages: it refuses a repeated page or cursor, and too many pages.
         paginator = Paginator(ENDPOINT, first)
         found: list[Record] = []
         url = first

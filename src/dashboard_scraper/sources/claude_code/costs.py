@@ -1,4 +1,4 @@
-"""What Claude Code's usage costs by its own estimate, per user, day and model; never a bill."""
+"""The costs of Claude Code's usage by its own estimate, per user, day and model; never a bill."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MOST_ROWS = 200_000  # some 100 MB
 
 
 class ClaudeCodeCosts:
-    """Implements `CostSource`: the report of a day has both usage and costs, so a day whose usage
-    was fetched in this run is not fetched again. `reported` fetches one.
+    """Implements `CostSource`. The report of a day has both usage and costs, so a day whose usage
+    was fetched in this run is not fetched again; `reported` fetches a day.
     """
 
     has_totals = False
@@ -42,7 +42,7 @@ class ClaudeCodeCosts:
         return self._currencies.get(day, USD)
 
     def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:  # noqa: ARG002
-        """None: the report has no figures of a whole day."""
+        """None: the report has no figures of the whole day."""
         return None
 
     def close_period(self, stored: StoredCosts) -> ClosedPeriod | None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""A day of Claude Code's usage report: what its records say of usage and of costs."""
+"""A day of Claude Code's usage report: what its records say about usage and costs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 
 MODEL = "MODEL"
 """The `resource_type` of every cost: this report has no other."""
-_API = "api"  # the customer_type of those who pay by use
+_API = "api"  # the customer_type of customers who pay by use
 _Actor = tuple[bool, str]
 
 
 class DayCosts(msgspec.Struct, frozen=True):
-    """A day's costs; `spent` has the rows of its models. Amounts of several currencies make an
-    error of the costs alone, when they are asked for.
+    """A day's costs; `spent` has the rows of its models. Amounts in several currencies are an error
+    only of the costs, raised when these are asked for.
     """
 
     day: date
@@ -35,7 +35,7 @@ class DayCosts(msgspec.Struct, frozen=True):
 
     @property
     def currency(self) -> str:
-        """The currency of all rows; ContractBroken where there are several."""
+        """The currency of all rows; ContractBroken if there are several."""
         if len(self.currencies) > 1:
             (first, _), (other, where) = list(self.currencies.items())[:2]
             raise ContractBroken(
@@ -54,7 +54,7 @@ class Who(Enum):
 
 
 class ReportedDay(msgspec.Struct, frozen=True):
-    """A day's usage and costs, and whose."""
+    """A day's usage and costs, and who is in its report."""
 
     usage: DayUsage
     costs: DayCosts
@@ -62,7 +62,7 @@ class ReportedDay(msgspec.Struct, frozen=True):
 
 
 def day_of(day: date, records: Iterable[Record], unknown: UnknownFields) -> ReportedDay:
-    """Add up the records of each actor; ContractBroken where one came twice, or where they are of
+    """Add up the records of each actor; ContractBroken if one came twice, or if they belong to
     several organizations.
     """
     by_actor: dict[_Actor, list[Record]] = {}
@@ -92,7 +92,7 @@ def _who(named: dict[str, list[Record]]) -> Who:
 
 
 def _by_user(by_actor: dict[_Actor, list[Record]]) -> dict[str, list[Record]]:
-    """The records by the name of their user; ContractBroken where two actors have the same."""
+    """The records by the name of their user; ContractBroken if two actors have the same name."""
     named: dict[str, list[Record]] = {}
     for (key, name), records in sorted(by_actor.items()):
         user = key_name(name) if key else name
@@ -137,8 +137,8 @@ def _sum(uses: list[ModelUse]) -> CostFigures:
 
 
 class RecentCosts:
-    """The costs of days that were fetched for their usage, until they are asked for: one answer has
-    both. Thread-safe.
+    """The costs of days that were fetched for their usage, kept until they are asked for, since one
+    answer has both. Thread-safe.
     """
 
     def __init__(self, most_rows: int) -> None:
@@ -147,7 +147,7 @@ class RecentCosts:
         self._lock = threading.Lock()
 
     def put(self, costs: DayCosts) -> None:
-        """Store a day's costs; the days that were stored first make room for it."""
+        """Store a day's costs; the days that were stored first are dropped to make room."""
         with self._lock:
             self._days[costs.day] = costs
             while len(self._days) > 1 and self._rows() > self._most:
@@ -157,6 +157,6 @@ class RecentCosts:
         return sum(len(costs.rows) for costs in self._days.values())
 
     def take(self, day: date) -> DayCosts | None:
-        """The day's costs, once: whoever asks again wants those of a new answer."""
+        """The day's costs, once: a second call means that those of a new answer are wanted."""
         with self._lock:
             return self._days.pop(day, None)

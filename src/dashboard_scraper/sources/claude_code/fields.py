@@ -56,7 +56,7 @@ _CUSTOMER, _SUBSCRIPTION = "sessions.customer_type.", "sessions.subscription_typ
 
 
 def key_name(name: str) -> str:
-    """The user's name of an API key: one that is named like an address must not become a person."""
+    """The user name for an API key: a key named like an address must not become a person."""
     return f"API key {name}" if "@" in name else name
 
 
@@ -91,7 +91,7 @@ def _tools(actions: Actions) -> tuple[Decisions, ...]:
 
 
 def _sessions(records: Sequence[Record]) -> dict[str, Cell]:
-    """Sessions by how the actor pays, as columns beside the metrics."""
+    """Sessions by the way in which the actor pays, as columns beside the metrics."""
     found: Counter[str] = Counter()
     for each in records:
         found[f"{_CUSTOMER}{each.customer}"] += each.core.num_sessions
@@ -101,13 +101,13 @@ def _sessions(records: Sequence[Record]) -> dict[str, Cell]:
 
 
 def is_count(name: str) -> bool:
-    """Whether a field of `UserUsage.extra` is one of these sessions, which add up over days."""
+    """Whether a field of `UserUsage.extra` counts such sessions, which add up over days."""
     return name.startswith((_CUSTOMER, _SUBSCRIPTION))
 
 
 def _others(records: Sequence[Record], unknown: UnknownFields) -> dict[str, Cell]:
-    """The fields that are not documented, where one record has them: what several add up to is
-    unknown.
+    """The fields that are not documented, if there is only one record: the meaning of several
+    records' values together is unknown.
     """
     names = {name for each in records for name in each.extra}
     of_costs = {name for name in names if name.startswith(_OF_MODELS)}

@@ -1,4 +1,4 @@
-"""Claude Code in the registry of sources: what the program needs before it opens it."""
+"""Claude Code in the registry of sources: what the program needs before opening it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _check(settings: ClaudeCodeSettings, now: datetime) -> None:
 
 
 def refuse_unfinished(window: Window, today: date) -> None:
-    """UsageError where a day of the window is not over."""
+    """Raise UsageError if a day of the window is not over."""
     if window.end >= today:
         raise UsageError(
             f"{window.end} is not over: in UTC, today is {today}, and Claude Code's report is only"

@@ -1,4 +1,4 @@
-"""How the Claude Console lets programs in, and what it says where it does not."""
+"""How the Claude Console authenticates programs, and what it answers when it refuses one."""
 
 from __future__ import annotations
 

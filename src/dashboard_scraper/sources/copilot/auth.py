@@ -1,7 +1,8 @@
-"""Who asks: a token from a setting or a private file, or a GitHub App with its key.
+"""Authentication: a token from a setting or a private file, or a GitHub App with its key.
 
-The app signs a short-lived JSON Web Token, and gets a token of its installation for it, which lasts
-an hour. That one is fetched when it is first needed, and again some minutes before it expires.
+The app signs a short-lived JSON Web Token, and exchanges it for a token of its installation that
+lasts an hour. The latter is fetched when it is first needed, and again some minutes before it
+expires.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _ACCEPT, _VERSION = "application/vnd.github+json", "2022-11-28"
 _KEY_SETTING = "COPILOT_APP_KEY_FILE"
 _HOW_TO_GET_A_KEY = "download one in the settings of the app"
 _ENDPOINT = "access_tokens"
-# GitHub allows ten minutes at most, and suggests to allow for a clock that is a minute ahead.
+# GitHub allows at most ten minutes, and suggests allowing for a clock that is a minute ahead.
 _JWT_LIFE, _CLOCK_AHEAD = timedelta(minutes=9), timedelta(minutes=1)
 _RENEWED_BEFORE = timedelta(minutes=5)
 
@@ -52,7 +53,7 @@ class Redacting(Protocol):
 
 
 class GithubHeaders(AuthBase):
-    """The headers that GitHub asks for, beside those of `auth`."""
+    """The headers that GitHub asks for, in addition to those of `auth`."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
@@ -64,8 +65,8 @@ class GithubHeaders(AuthBase):
 
 
 def token_of(settings: CopilotSettings) -> BearerToken:
-    """The token of the settings. SignInRequired where there is none, UsageError where it is
-    malformed or other users can read its file.
+    """The token in the settings. SignInRequired if there is none, UsageError if it is malformed or
+    if other users can read its file.
     """
     return BearerToken(
         read_key(
@@ -100,7 +101,7 @@ class _AppJwt(AuthBase):
             raise UsageError(
                 "COPILOT_APP_ID needs a library to sign with: " + how_to_install("copilot-app")
             ) from error
-        now = utc_now()  # not the run's: that one may stand still
+        now = utc_now()  # not the run's clock, which may stand still
         claims = {"iat": now - _CLOCK_AHEAD, "exp": now + _JWT_LIFE, "iss": self._app_id}
         try:
             return jwt.encode(claims, self._key, algorithm="RS256")
@@ -112,7 +113,7 @@ class _AppJwt(AuthBase):
 
 
 class AppToken(AuthBase):
-    """Adds the token of the app's installation, renewed before it expires. Thread-safe."""
+    """Adds the token of the app's installation, which is renewed before it expires. Thread-safe."""
 
     def __init__(self, settings: CopilotSettings, connect: Callable[[AuthBase], Http]) -> None:
         self._lock = threading.Lock()

@@ -1,8 +1,8 @@
 """GitHub Copilot as a source: usage-metrics reports of an enterprise or an organization.
 
-A report takes two steps: a call to GitHub's API names links, and the files behind them are on
-another host. A day is the users' report, closed against the tenant's own of the same day. A month
-of users is one report too, which a first run uses.
+A report takes two steps: a call to GitHub's API returns links, and the files behind them are on
+another host. A day is the users' report, closed against the tenant's own report of the same day. A
+month of users is also available as one report, which a first run uses.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class CopilotSource(SummedDays, RestSource):
     """Reads users' and the tenant's figures; usable from several threads.
 
     Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken; UsageError
-    for days that are older than GitHub's history, and NotPublished for those without a report yet.
+    for days that are older than GitHub's history, and NotPublished for days without a report yet.
     """
 
     name = COPILOT
     has_totals = True
     costs = None
     days_at_once = _MONTH
-    credits_wanted = True  # they are in the users' records, and cost nothing
+    credits_wanted = True  # they are in the users' records, and cost no requests
     editor_language_requests = 0  # no row of a record has both
     summed_extra = (CLI_MESSAGES,)
 
@@ -115,7 +115,7 @@ class CopilotSource(SummedDays, RestSource):
         self._credits: dict[date, list[CreditUsage]] = {}
 
     def stop(self) -> None:
-        """End requests that wait, from another thread; later calls fail at once."""
+        """End waiting requests, from another thread; later calls fail immediately."""
         super().stop()
         self._downloads.stop()
         if self._app:
@@ -147,7 +147,7 @@ class CopilotSource(SummedDays, RestSource):
         return super().requests + self._downloads.requests + app
 
     def published(self, now: datetime) -> Window:
-        """Up to the newest day whose reports are expected."""
+        """Days up to the newest one whose reports are expected."""
         today = utc_day(now)
         newest = today - timedelta(days=1 + self._settings.copilot_ready_days)
         oldest = max(_FIRST_DAY[self._is_enterprise], today - _HISTORY)
@@ -160,8 +160,9 @@ class CopilotSource(SummedDays, RestSource):
         *,
         compared: bool,  # noqa: ARG002
     ) -> None:
-        """Where many days are needed, fetch the users of the latest month in one call; the tenant's
-        own figures of it, where days are compared: what is wrong with them is an error of that.
+        """If many days are needed, fetch the users of the latest month in one call. If days are
+        compared, also fetch the tenant's own figures of the month; an error in these is raised by
+        the comparison.
         """
         if not days:
             return
@@ -194,9 +195,9 @@ class CopilotSource(SummedDays, RestSource):
         return Estimate(requests, self._pace.seconds_for(requests))
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
-        """Those whose totals in the latest month differ from the stored ones.
+        """The days whose totals in the latest month differ from the stored ones.
 
-        A day that was fetched alone in this run is not among them: its own report is the newer one.
+        A day that was fetched separately in this run is not among them: its own report is newer.
         """
         if self._own_latest is None:
             return []
@@ -212,9 +213,10 @@ class CopilotSource(SummedDays, RestSource):
         )
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Every user's figures of one UTC day, and the tenant's; a second call fetches both alone.
+        """Every user's figures of one UTC day, and the tenant's; a second call fetches both
+        separately.
 
-        NotPublished where GitHub may still have no report of the day.
+        NotPublished if GitHub may not have a report of the day yet.
         """
         self._check_days(Window(day, day))
         users = self._users_of(day)
@@ -237,7 +239,7 @@ class CopilotSource(SummedDays, RestSource):
         return DayUsage(day, users, totals_beside(record, len(users)), text)
 
     def _without_own(self, day: date, users: list[UserUsage] | NoReport, own: NoReport) -> DayUsage:
-        """A day without the tenant's own report: a quiet one, if there are no users either."""
+        """A day without the tenant's own report: without activity, if there are no users either."""
         if isinstance(users, NoReport):
             if users.ambiguous or own.ambiguous:
                 raise self._missing(
@@ -258,7 +260,7 @@ class CopilotSource(SummedDays, RestSource):
         return DayUsage(day, [], NO_ACTIVITY)
 
     def _missing(self, day: date, what: str) -> ScraperError:
-        """The error of a day without a report: not ready, or after that a contradiction."""
+        """The error of a day without a report: not ready yet or, later, a contradiction."""
         if self._is_final(day):
             return ContractBroken(f"{what}; it was not taken for a day without activity")
         return NotPublished(f"{what}; run it again tomorrow")
@@ -279,7 +281,7 @@ class CopilotSource(SummedDays, RestSource):
         return self._read_users(_USERS_DAY, day, self._reports.lines(_USERS_DAY, links))
 
     def _read_users(self, endpoint: str, day: date, lines: Iterable[bytes]) -> list[UserUsage]:
-        """The users of a day, sorted; ContractBroken where one comes twice: parts of a report are
+        """The users of a day, sorted; ContractBroken if one comes twice: parts of a report are
         split by user and day, and nothing says that two records of one user-day add up.
         """
         reader = RecordReader(UserRecord, endpoint, self._unknown)
@@ -319,7 +321,7 @@ class CopilotSource(SummedDays, RestSource):
         return reader.read(f"{endpoint}: {day}", body, Window(day, day))
 
     def _fetch_month(self) -> Month | None:
-        """The users of the latest month; None where it cannot be used, so that days come alone."""
+        """The users of the latest month; None if unusable: days are then fetched separately."""
         try:
             return with_new_links(self._fetch_month_once)
         except _NO_MONTH as error:
@@ -375,16 +377,16 @@ class CopilotSource(SummedDays, RestSource):
         self._reports.links(self._own_month)
 
     def estimate_records(self, days: Iterable[float]) -> Estimate:  # noqa: ARG002
-        """Nothing: there are none by editor and language."""
+        """Zero: there are no records by editor and language."""
         return Estimate(0, 0.0)
 
     def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:  # noqa: ARG002
-        """None: no row of a record has both an editor and a language."""
+        """An empty list: no row of a record has both an editor and a language."""
         return []
 
     def fetch_credits(self, window: Window) -> list[CreditUsage]:
-        """Every user's AI credits on each day; users and days of which GitHub says nothing have
-        none in the list.
+        """Every user's AI credits on each day; users and days about which GitHub says nothing are
+        not in the list.
         """
         return [usage for day in window.days() for usage in self._credits_of(day)]
 
@@ -396,6 +398,6 @@ class CopilotSource(SummedDays, RestSource):
         return self._credits[day]
 
     def fetch_seats(self) -> list[Seat] | None:
-        """Every seat of now, one for each user."""
+        """Every current seat, one for each user."""
         pages = pages_of(lambda url: self._get(SEATS, url), self._allowed.url_of(SEATS))
         return seats_of(pages, self._names)

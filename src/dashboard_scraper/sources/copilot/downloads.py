@@ -1,6 +1,6 @@
-"""The other host: reports are files there, behind links that GitHub signed for about an hour.
+"""The other host: reports are files there, behind links that GitHub has signed for about an hour.
 
-No secret is sent to it: each link is one itself.
+No secret is sent to it: each link is itself one.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _EXPIRED = (401, 403, 404, 410)
 
 
 class LinkExpired(SourceUnavailable):
-    """The other host does not accept the link any more; a new report call issues another."""
+    """The other host no longer accepts the link; a new report call returns another one."""
 
 
 class Downloads:
-    """Reads the files behind links; `connect` makes the connections to the host of one."""
+    """Reads the files behind links; `connect` makes the connections to a link's host."""
 
     def __init__(self, connect: Callable[[str], Http], api_url: str) -> None:
         self._connect = connect
@@ -43,7 +43,7 @@ class Downloads:
             return sum(http.sent for http in self._hosts.values())
 
     def stop(self) -> None:
-        """End requests that wait; later ones fail at once."""
+        """End waiting requests; later ones fail immediately."""
         with self._lock:
             self._stopped = True
             for http in self._hosts.values():
@@ -60,7 +60,7 @@ class Downloads:
         self._check(endpoint, self._http(endpoint, link).stream(link, consume))
 
     def whole(self, endpoint: str, link: str) -> bytes | bytearray:
-        """The file, which is one JSON text."""
+        """The file as a whole: one JSON text."""
         response = self._check(endpoint, self._http(endpoint, link).get(link))
         _refuse_page(endpoint, response, response.body)
         return response.body
@@ -97,7 +97,7 @@ class Downloads:
 
 
 class Counted:
-    """The pieces of a file, counted, of which the first must not be a page."""
+    """The pieces of a file, counted; the first one must not be an HTML page."""
 
     def __init__(self, endpoint: str, response: Response, pieces: Pieces) -> None:
         self._endpoint, self._response, self._pieces = endpoint, response, pieces
@@ -111,8 +111,8 @@ class Counted:
             yield piece
 
     def refuse_unframed(self) -> None:
-        """Incomplete where nothing came although nobody said that there is nothing: with no framing
-        the end of the connection is the end of the body, and all of it may have been lost.
+        """Raise Incomplete if nothing came although no header says that the file is empty: without
+        framing, the end of the connection is the end of the body, and all of it may have been lost.
         """
         headers = self._response.headers
         framed = "Content-Length" in headers or "Transfer-Encoding" in headers
@@ -121,7 +121,7 @@ class Counted:
 
 
 def _refuse_page(endpoint: str, response: Response, beginning: bytes | bytearray) -> None:
-    """SourceUnavailable where the file is a page of something between here and the host."""
+    """Raise SourceUnavailable if the file is a page from something between here and the host."""
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     page = page_in(content_type, response.headers, beginning)
     if page is not None:

@@ -1,8 +1,9 @@
 """From GitHub's records to the figures of the catalogue.
 
 The figures of a feature are those of its row. A feature without a row was not used, if the rows add
-up to the record's own counters; where they do not, or where GitHub put some features together as
-`others`, it is unknown. So is one with two rows then: one may be a repetition.
+up to the record's own counters; if they do not, or if GitHub put some features together as
+`others`, it is unknown. In that case a feature with two rows is unknown, too: one may be a
+repetition.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ as the catalogue does.
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """The counter and the features whose rows a metric is the sum of; without features, it is the
-    record's own counter.
+    """The counter and the features whose rows add up to a metric; without features, the metric is
+    the record's own counter.
     """
 
     counter: str
@@ -63,7 +64,7 @@ class _Place(msgspec.Struct, frozen=True):
 
     @property
     def field(self) -> str:
-        """The field as documents name it."""
+        """The field's name in documents."""
         return f"{self.counter} of {', '.join(self.features)}" if self.features else self.counter
 
 
@@ -141,7 +142,7 @@ _count: dict[str, Callable[[Counters], int]] = {
 
 
 def figures_of(record: Record) -> Figures:
-    """The figures of a user's record. The user was active, since GitHub has a record."""
+    """The figures in a user's record. The user was active, since GitHub has a record."""
     rows = _by_feature(record.totals_by_feature)
     whole = _is_whole(record)
     values = [_value(record, rows, place, whole) for place in _PLACES.values()]
@@ -151,7 +152,7 @@ def figures_of(record: Record) -> Figures:
 
 
 def extra_of(record: Record) -> dict[str, Cell]:
-    """The prompts of the command line, where they are known."""
+    """The prompts of the command line, if they are known."""
     rows = _by_feature(record.totals_by_feature)
     prompts = _value(record, rows, _Place(INTERACTIONS, (_CLI,)), _is_whole(record))
     return {} if prompts is None else {CLI_MESSAGES: prompts}
@@ -163,10 +164,10 @@ def totals_of(record: Counters) -> Totals:
 
 
 def totals_beside(record: DayRecord, users: int) -> Totals:
-    """The totals that so many users with a record must add up to.
+    """The totals to which this many users with a record must add up.
 
-    The number of active users is among them only where there are fewer records: it leaves out
-    people who used the command line alone, of whom there are records.
+    The number of active users is among them only if there are fewer records than that: it leaves
+    out people who used only the command line, but these have records.
     """
     active = record.daily_active_users
     return totals_of(record) | ({USER_COUNT.name: active} if users < active else {})
@@ -208,8 +209,8 @@ def _value(
 
 
 def unknown_features(record: Record) -> set[str]:
-    """The features that this program does not know, as logs name them: a known one may be among
-    them under a new name, and looks unused.
+    """The features that this program does not know, as logs name them: a known feature may be among
+    them under a new name, and then looks unused.
     """
     found = {row.feature for row in record.totals_by_feature} - _FEATURES - {OTHERS}
     return {f"totals_by_feature.{feature}" for feature in found}

@@ -1,4 +1,4 @@
-"""GitHub Copilot in the registry of sources: what the program needs before it opens it."""
+"""GitHub Copilot in the registry of sources: what the program needs before opening it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON objects, one a line: read as they arrive, so that memory does not grow with the report."""
+"""JSON objects, one per line: read as they arrive, so that memory does not grow with the report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 def lines_of(endpoint: str, pieces: Iterable[bytes | bytearray]) -> Iterator[bytes]:
     """Each line that is not blank, without white space around it and without a byte order mark.
 
-    Incomplete where the last line is cut; ContractBroken for a line that is too long.
+    Incomplete if the last line is cut off; ContractBroken for a line that is too long.
     """
     rest = bytearray()
     first = True

@@ -40,7 +40,7 @@ class Counters(Generated):
 
 
 class FeatureRow(Counters):
-    """The part of one feature."""
+    """The counters of one feature."""
 
     feature: str
 
@@ -84,7 +84,7 @@ class _WindowTotals(msgspec.Struct):
 
 
 class Record(Counters, kw_only=True):
-    """What the records of a user and of a whole day have in common."""
+    """The fields that the records of a user and of a whole day have in common."""
 
     day: date
     enterprise_id: str | None = None
@@ -164,7 +164,7 @@ _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class RecordReader(Generic[AnyRecord]):
     """Reads records of one type from one report; `unknown` notes the fields that it does not know.
 
-    Such fields stay in the record's text, so nothing of them is lost that can be read.
+    Such fields stay in the record's text, except those whose values cannot be read.
     """
 
     def __init__(self, kind: type[AnyRecord], endpoint: str, unknown: UnknownFields) -> None:
@@ -174,8 +174,8 @@ class RecordReader(Generic[AnyRecord]):
         self._unknown = unknown
 
     def read(self, where: str, text: bytes | bytearray, days: Window) -> tuple[AnyRecord, str]:
-        """The record, and its text without the days of the report; ContractBroken names the field
-        that is missing or wrong.
+        """The record, and its text without the days of the report; ContractBroken names a missing
+        or wrong field.
         """
         with decoding(where):
             record = self._record(text)
@@ -219,8 +219,8 @@ class RecordReader(Generic[AnyRecord]):
     def _refuse_repeated(
         self, where: str, text: bytes | bytearray, raw: dict[str, msgspec.Raw]
     ) -> None:
-        """Every key is only checked where the text has more commas than its values, or where these
-        are not known: a number of an unknown field may be out of range.
+        """Keys are checked one by one only if the text has more commas than its values explain, or
+        if the values are not known: a number in an unknown field may be out of range.
         """
         try:
             commas = msgspec.json.encode(msgspec.json.decode(text)).count(b",")
@@ -231,7 +231,7 @@ class RecordReader(Generic[AnyRecord]):
             refuse_repeated_keys(where, text)
 
     def _refuse_unreadable(self, where: str, raw: dict[str, msgspec.Raw]) -> None:
-        """An unknown field can be left out, but not the known one that it may be within."""
+        """An unknown field can be left out, but not a known one that contains it."""
         for name in sorted(raw.keys() & self._known):
             with decoding(f"{where}: {name}"):
                 msgspec.json.decode(raw[name])

@@ -1,4 +1,4 @@
-"""Responses of GitHub without data: which error each becomes, and which right is missing."""
+"""Responses of GitHub without data: which error each one becomes, and which right is missing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Error(msgspec.Struct):
 
 
 class Refusals:
-    """The errors of one tenant: `tenant` is named as in `enterprise example`."""
+    """The errors of one tenant: `tenant` is its name, such as `enterprise example`."""
 
     def __init__(self, tenant: str, is_enterprise: bool, secret: Redacting) -> None:
         needs = _ENTERPRISE_NEEDS if is_enterprise else _ORGANIZATION_NEEDS
@@ -58,8 +58,8 @@ class Refusals:
         return refusal(endpoint, response, self.access, f"{message}{_scopes_in(response)}")
 
     def unseen(self) -> SignInRequired:
-        """The error where GitHub says that there is nothing at all: it also says so to those who
-        may not know.
+        """The error if GitHub says that there is nothing at all: it gives the same answer to those
+        who are not allowed to know.
         """
         return SignInRequired(
             f"GitHub has no Copilot metrics of the {self._tenant} for this token (HTTP 404): the"
@@ -75,7 +75,7 @@ class Refusals:
 
 
 def _scopes_in(response: Response) -> str:
-    """Which scopes a classic token has, and which would do, where GitHub says so."""
+    """Which scopes a classic token has, and which ones would suffice, if GitHub says so."""
     has, needs = (
         response.headers.get(name) for name in ("X-OAuth-Scopes", "X-Accepted-OAuth-Scopes")
     )

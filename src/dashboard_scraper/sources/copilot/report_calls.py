@@ -1,4 +1,4 @@
-"""The calls that name the links of a report, and the files behind these links."""
+"""The calls that return the links of a report, and the files behind these links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard_scraper.sources.rest.http import Pieces, Response
 
 logger = logging.getLogger(__name__)
 
-_IN_MEMORY = 1 << 23  # bytes of a part that is not written to a file
+_IN_MEMORY = 1 << 23  # bytes of a part that is kept in memory
 
 _Fetched = TypeVar("_Fetched")
 
@@ -27,8 +27,9 @@ _Fetched = TypeVar("_Fetched")
 class ReportCalls:
     """Asks for a tenant's reports and reads them; usable from several threads.
 
-    `call` asks for a report by its name, of a day or the latest; `data` returns the response if it
-    has data, and else raises. `proof` is a report that nobody may see who may not see the others.
+    `call` requests a report by name, for a day or the latest one; `data` returns the response if it
+    has data, and raises otherwise. `proof` is a report that nobody can see who cannot see the
+    others.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class ReportCalls:
         self._seen = False
 
     def links(self, report: str, day: date | None = None) -> Links | NoReport:
-        """The links to the report of a day, or to the latest one; SignInRequired where GitHub does
-        not let the token see it.
+        """The links to the report of a day, or to the latest one; SignInRequired if GitHub does not
+        let the token see it.
         """
         response = self._call(report, day)
         if response.status == 404 and response.page is None and (self._seen or day is not None):
@@ -62,7 +63,7 @@ class ReportCalls:
         return links_in(report, body, day, envelope)
 
     def _prove_access(self) -> None:
-        """SignInRequired unless some report proves that the token may see the tenant's."""
+        """Raise SignInRequired unless a report proves that the token may see the tenant's."""
         if not self._seen:
             response = self._call(self._proof, None)
             if response.status != 204:
@@ -78,8 +79,8 @@ class ReportCalls:
     def lines(self, endpoint: str, links: Links) -> Iterator[bytes]:
         """The lines of all parts of a report, one part after the other.
 
-        Each part is written to a file first, where it is large: an attempt that fails half-way is
-        repeated, and no line is read twice.
+        A large part is first written to a file: an attempt that fails half-way is repeated, and no
+        line is read twice.
         """
         for link in links.urls:
             with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as part:
@@ -104,7 +105,7 @@ class ReportCalls:
 
 
 def with_new_links(fetch: Callable[[], _Fetched]) -> _Fetched:
-    """Fetch, and once more where a link had expired: each call issues new ones."""
+    """Call `fetch`, and once more if a link had expired: each call gets new links."""
     try:
         return fetch()
     except LinkExpired as error:

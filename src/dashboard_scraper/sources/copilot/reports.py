@@ -1,4 +1,4 @@
-"""A report: the call that names its links, what GitHub says without one, and its lines by day."""
+"""A report: the call for its links, GitHub's answers if there is none, and its lines by day."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_LINKS = 10_000
 class NoReport(msgspec.Struct, frozen=True):
     """GitHub has no report. `face` is how it said so.
 
-    It says `ambiguous` where it says the same to those who may not see one.
+    The answer is `ambiguous` if GitHub gives the same one to those who may not see the report.
     """
 
     face: str
@@ -52,7 +52,7 @@ _OWN_FIELDS = ("download_links", "report_day", *REPORT_DAYS)
 
 
 class Links(msgspec.Struct, frozen=True):
-    """The links to all parts of a report, and the days that it is about."""
+    """The links to all parts of a report, and the days that it covers."""
 
     urls: tuple[str, ...]
     days: Window
@@ -61,7 +61,7 @@ class Links(msgspec.Struct, frozen=True):
 def links_in(
     endpoint: str, body: bytes | bytearray, asked: date | None, envelope: Envelope
 ) -> Links | NoReport:
-    """What the report call answered: for one day if `asked` says which, else for the latest days.
+    """What the report call answered: for the day `asked`, or without one for the latest days.
 
     ContractBroken for links to another day's report, and for anything that is not documented.
     """
@@ -109,7 +109,7 @@ def _days_of(endpoint: str, found: _Day | _Period, asked: date | None) -> Window
 
 
 def temporary_files() -> AbstractContextManager[None]:
-    """OutputFailed where a temporary file cannot be written, as on a full disk."""
+    """Raise OutputFailed if a temporary file cannot be written, for example to a full disk."""
     return explained(f"a temporary file in {tempfile.gettempdir()}")
 
 
@@ -121,8 +121,8 @@ _DAY = msgspec.json.Decoder(_DayOf)
 
 
 class Month:
-    """The lines of a report of many days, by day, in temporary files: each day is read when it is
-    its turn, so that only that one is in memory.
+    """The lines of a report of many days, by day, in temporary files: each day is read in its turn,
+    so that only this day is in memory.
     """
 
     def __init__(self, endpoint: str, days: Window) -> None:
@@ -132,7 +132,7 @@ class Month:
         self._lock = threading.Lock()
 
     def add(self, line: bytes) -> None:
-        """Put a line with the others of its day."""
+        """Append a line to the file of its day."""
         with decoding(self._endpoint):
             day = _DAY.decode(line).day
         if day not in self.days:
@@ -150,17 +150,17 @@ class Month:
             return day in self._files
 
     def take(self, day: date) -> Iterator[bytes]:
-        """The lines of a day, which are gone then."""
+        """The lines of a day, which are then removed."""
         with self._lock:
             file = self._files.pop(day)
         with contextlib.closing(file):
             with temporary_files():
-                file.seek(0)  # which writes what is still in memory
+                file.seek(0)  # this writes what is still in memory
             for line in file:
                 yield line.rstrip(b"\n")
 
     def close(self) -> None:
-        """Drop what was not taken."""
+        """Delete what was not taken."""
         with self._lock:
             for file in self._files.values():
                 file.close()

@@ -29,7 +29,7 @@ class _Assignee(msgspec.Struct):
     id: Annotated[int, msgspec.Meta(ge=1)]
 
 
-# GitHub writes them with the offset of some time zone, as in its own examples.
+# GitHub writes them with the offset of some time zone, also in its own examples.
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -75,11 +75,11 @@ def _read_page(body: bytes) -> Page:
 
 
 def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
-    """One seat for each user, whose seats of several organizations or teams are one.
+    """One seat for each user; a user's seats in several organizations or teams are merged.
 
-    ContractBroken where they are fewer or more than GitHub says that there are, or where that
-    number changes: then a seat may have moved to a page that was read before. A seat without an
-    assignee is of somebody whose account is gone, and is nobody's.
+    ContractBroken if there are fewer or more than GitHub claims, or if that number changes: then a
+    seat may have moved to a page that was read before. A seat without an assignee belonged to
+    somebody whose account is gone; it counts for nobody.
     """
     found: dict[str, Seat] = {}
     total, gone, dated = -1, 0, False
