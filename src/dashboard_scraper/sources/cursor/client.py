@@ -1,8 +1,8 @@
 """Cursor's Admin API as a source: usage per member and day, usage events, spend and members.
 
-A page of daily usage holds members, each with a row for every day that was asked for: several days
-cost no more requests than one, so they are fetched together. The same query without pages has
-active members only, and is what the users' figures must add up to.
+A page of daily usage has members, each with a row for every requested day: several days need no
+more requests than one, so they are fetched together. The same query without pages returns only
+active members; the users' figures must add up to its sums.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ from dashboard_scraper.sources.summed_days import SummedDays
 logger = logging.getLogger(__name__)
 
 _OLDEST = timedelta(days=730)
-_MOST_DAYS = 30  # of one request
+_MOST_DAYS = 30  # in one request
 _PAGE_SIZE = 500  # members; each brings a row for every day
 _ROWS_AT_ONCE = 30_000
 """Rows that one sweep may bring; as users they take 30 MB."""
 _MEMBERS_TO_ACTIVE = 3
 """How many members there may be for each one who is active, until a page says it."""
-_PROBED_DAYS = 3  # that show how many rows a day has; one of them at least is a working day
-_SUSPICIOUS_DAYS = 3  # working days without anybody, at the beginning of a window
+_PROBED_DAYS = 3  # to learn how many rows a day has; at least one is a working day
+_SUSPICIOUS_DAYS = 3  # working days without any activity, at the beginning of a window
 _MAX_BODY = 1 << 26
 
 
 class CursorSource(SummedDays, RestSource):
     """Reads one team's usage, costs and seats; usable from several threads.
 
-    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and
-    UsageError or NotPublished, before any request, for days that the API does not have.
+    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and,
+    before any request, UsageError or NotPublished for days that the API does not have.
     """
 
     name = CURSOR
@@ -97,7 +97,7 @@ class CursorSource(SummedDays, RestSource):
         self._used: set[date] = set()
         self._sweeping = threading.Lock()
         self._swept: dict[date, tuple[datetime, PeopleOfDay]] = {}
-        self._members = 0  # of which each has a row for every day
+        self._members = 0  # each with a row for every day
 
     @property
     def costs(self) -> CostSource:
@@ -110,7 +110,7 @@ class CursorSource(SummedDays, RestSource):
         return self
 
     def published(self, now: datetime) -> Window:
-        """Two years up to yesterday, or up to the day before until yesterday is complete."""
+        """From two years ago to yesterday, or to the day before until yesterday is complete."""
         today = utc_day(now)
         ready = end_of_day(today - timedelta(days=1)) + timedelta(
             hours=self._settings.cursor_ready_hour
@@ -124,8 +124,8 @@ class CursorSource(SummedDays, RestSource):
         *,
         compared: bool,  # noqa: ARG002
     ) -> None:
-        """Fetch the sums of all the days. What is wrong with an answer is reported where one of its
-        days is fetched or compared.
+        """Fetch the sums of all the days. An error in an answer is raised when one of its days is
+        fetched or compared.
         """
         self._needed = sorted(needed)
         if not days:
@@ -143,7 +143,7 @@ class CursorSource(SummedDays, RestSource):
         self._warn_of_lost_days()
 
     def _warn_of_lost_days(self) -> None:
-        """How long the API keeps days is not documented: those that it lost may look empty."""
+        """How long the API keeps days is not documented: days that it has lost may look empty."""
         days = sorted(self._totals)
         active = [day for day in days if self._totals[day][USER_COUNT.name]]
         empty = [day for day in days if active and day < active[0]]
@@ -173,14 +173,14 @@ class CursorSource(SummedDays, RestSource):
         return Estimate(requests, self._pace.seconds_for(requests))
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
-        """Those of the prepared days whose sums differ now from the stored ones."""
+        """The prepared days whose sums now differ from the stored ones."""
         for day in stored:
             if day in self._without_totals and day not in self._totals:
                 raise self._without_totals[day]
         return sorted(day for day, totals in stored.items() if self._totals[day] != totals)
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Every member's figures of one UTC day; a second call fetches all of it again."""
+        """Every member's figures of one UTC day; a second call fetches everything again."""
         self._check_days(Window(day, day))
         if day in self._used or day not in self._totals:
             self._totals[day] = self._active_members(Window(day, day))[day].totals()
@@ -189,7 +189,7 @@ class CursorSource(SummedDays, RestSource):
         return DayUsage(day, people.users(), self._totals[day], as_of=as_of)
 
     def _people_of(self, day: date) -> tuple[datetime, PeopleOfDay]:
-        """The day's members, from a sweep that other days' threads wait for."""
+        """The day's members, from a sweep over several days, whose threads wait for it."""
         with self._sweeping:
             if day not in self._swept:
                 self._make_room()
@@ -199,12 +199,12 @@ class CursorSource(SummedDays, RestSource):
             return self._swept.pop(day)
 
     def _make_room(self) -> None:
-        """Forget the oldest days that nobody asked for, beyond one sweep."""
+        """Drop the oldest days that nobody has asked for, beyond what one sweep may hold."""
         while sum(len(people) for _, people in self._swept.values()) > _ROWS_AT_ONCE:
             del self._swept[next(iter(self._swept))]
 
     def _sweep_from(self, day: date) -> dict[date, PeopleOfDay]:
-        """The day and those after it that will be fetched too, as many as fit."""
+        """The day, and as many later days as fit that will be fetched too."""
         reach = min(_MOST_DAYS, max(1, _ROWS_AT_ONCE // max(1, self._members)))
         days = [
             each
@@ -216,12 +216,12 @@ class CursorSource(SummedDays, RestSource):
         except ContractBroken:
             if not days:
                 raise
-            # One wrong row must not fail the other days.
+            # One invalid row must not fail the other days.
             return self._all_members(Window(day, day))
         return {each: found[each] for each in (day, *days)}
 
     def _all_members(self, window: Window) -> dict[date, PeopleOfDay]:
-        """Every member's row of every day; ContractBroken where one is missing or came twice."""
+        """Every member's row of every day; ContractBroken if one is missing or came twice."""
         envelope, reading = self._reading(window)
         found = {day: PeopleOfDay() for day in window.days()}
         pages = NumberedPages(DAILY_USAGE, _PAGE_SIZE, "totalUsers")
@@ -255,7 +255,7 @@ class CursorSource(SummedDays, RestSource):
         return found
 
     def _active_members(self, window: Window) -> dict[date, PeopleOfDay]:
-        """The rows of those who were active in the window: the answer without pages."""
+        """The rows of members who were active in the window: the answer without pages."""
         envelope, reading = self._reading(window)
         page = reading.read(self.post(DAILY_USAGE, _days_of(window)), paged=False)
         found = {day: PeopleOfDay() for day in window.days()}
@@ -293,7 +293,7 @@ class CursorSource(SummedDays, RestSource):
             )
 
     def fetch_seats(self) -> list[Seat]:
-        """A seat for each member of now, by e-mail address; removed members have none."""
+        """A seat for each current member, by e-mail address; removed members have none."""
         today = utc_day(self._clock())
         envelope = Envelope(MEMBERS, Window(today, today), self._clock())
         body = self._data(MEMBERS, self._http.get(self._allowed.url_of(MEMBERS))).body
@@ -304,7 +304,7 @@ class CursorSource(SummedDays, RestSource):
         self.fetch_seats()
 
     def post(self, endpoint: str, query: object) -> bytes | bytearray:
-        """The answer to a query, at the pace of its endpoint."""
+        """The answer to a query, sent at its endpoint's pace."""
         url, body = self._allowed.url_of(endpoint), msgspec.json.encode(query)
         pace = self._event_pace if endpoint == USAGE_EVENTS else self._pace
         return self._data(endpoint, self._http.post(url, body, pace)).body

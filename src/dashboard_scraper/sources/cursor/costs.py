@@ -1,6 +1,7 @@
 """What Cursor's usage cost, per user, day and model: the sums of its usage events.
 
-Nothing in the API closes a day. A billing cycle is closed against what each member was charged.
+The API has no daily total to close a day. A billing cycle is closed against the amount that each
+member was charged.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ _DAYS_AT_ONCE = 30
 _EVENTS_AT_ONCE = 20_000
 """Events that one run of pages may have: whatever changes meanwhile makes it begin again."""
 _EVENTS_PAGE, _SPEND_PAGE = 1000, 500
-_MOST_EVENTS = 2_000_000  # of one run of pages; a day of the largest teams has 200,000
+_MOST_EVENTS = 2_000_000  # in one run of pages; a day of the largest teams has 200,000
 _MOST_MISSING = 3
 """Days of the cycle that may be missing in the store: their events are fetched to close it."""
-# The API adds up cents as binary floats; no event costs less than this, in dollars.
+# The API adds up cents as binary floats; no event costs less than this amount in dollars.
 _NOISE = Decimal("0.000001")
 
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -67,10 +68,10 @@ _Key = tuple[date, str, Account, str, str]
 
 
 class Api(Protocol):
-    """What costs need of the source that they belong to."""
+    """What costs need from the source to which they belong."""
 
     def post(self, endpoint: str, query: object) -> bytes | bytearray:
-        """The body of an answer with data; anything else raises what it means."""
+        """The body of an answer with data; for any other answer, raises the matching error."""
         ...
 
 
@@ -87,7 +88,7 @@ class CursorCosts:
         self._clock = clock
         self._names = names
         self._unknown = unknown
-        self._most_events = 0  # that a day has had so far
+        self._most_events = 0  # of a day so far
 
     @property
     def days_at_once(self) -> int:
@@ -95,11 +96,11 @@ class CursorCosts:
         return _DAYS_AT_ONCE
 
     def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:  # noqa: ARG002
-        """None: the API has no figures of a day as a whole."""
+        """None: the API has no totals of a day."""
         return None
 
     def fetch_costs(self, window: Window) -> dict[date, list[Cost]]:
-        """Every row of each day, sorted; events are added up as they come."""
+        """Every row of each day, sorted; events are added up as they arrive."""
         found: dict[date, list[Cost]] = {}
         start = window.start
         while start <= window.end:
@@ -112,11 +113,11 @@ class CursorCosts:
         return found
 
     def _days(self) -> int:
-        """For how many days to ask at once, by what a day had before; at first for one."""
+        """How many days to request at once, judged by the busiest day so far; at first, one."""
         return max(1, _EVENTS_AT_ONCE // self._most_events) if self._most_events else 1
 
     def _add_events(self, period: Period, sums: _Sums) -> None:
-        """Add every event of the period; ContractBroken where one came twice or is missing."""
+        """Add every event of the period; ContractBroken if one came twice or is missing."""
         asked = Window(day_of(period[0]), day_of(period[1]))
         envelope = Envelope(USAGE_EVENTS, asked, self._clock())
         reading = EventReading(period, envelope, self._names, self._unknown)
@@ -150,14 +151,14 @@ class CursorCosts:
         return USD
 
     def fetch_budgets(self, users: Iterable[str]) -> list[Budget] | None:  # noqa: ARG002
-        """None: limits of spending are whole dollars of a cycle, not of a calendar month."""
+        """None: spending limits are whole dollars per cycle, not per calendar month."""
         return None
 
     def close_period(self, stored: StoredCosts) -> ClosedPeriod | None:
         """Compare what each member was charged in the cycle so far with the events of that time.
 
-        Events go on while this reads, so spend is read before and after them: what a member's
-        events sum to must lie between. None where that cannot be compared.
+        New events arrive while this reads, so spend is read before and after them: the sum of a
+        member's events must lie between the two. None if they cannot be compared.
         """
         before = self._spend()
         start, now = before.cycle_start or 0, ms_of(self._clock())
@@ -179,8 +180,8 @@ class CursorCosts:
     def _sums_since(
         self, start: int, now: int, cycle: Window, stored: StoredCosts
     ) -> dict[str, Charged] | None:
-        """What the events of each person sum to; of complete days, as they are stored. None where
-        too many days are not stored.
+        """The sums of each person's events; for complete days, as they are stored. None if too many
+        days are not stored.
         """
         whole = [day for day in cycle.days() if start <= first_ms(day) and day < cycle.end]
         rows = stored(Window(whole[0], whole[-1])) if whole else {}
@@ -230,7 +231,7 @@ class CursorCosts:
 
 
 class _Sums:
-    """Adds up events to rows."""
+    """Adds up events into rows."""
 
     def __init__(self) -> None:
         self._tokens: dict[_Key, tuple[int, ...]] = {}
@@ -240,11 +241,11 @@ class _Sums:
 
     @property
     def most_events(self) -> int:
-        """How many events the busiest day had."""
+        """The number of events on the busiest day."""
         return max(self._events.values(), default=0)
 
     def add(self, event: Event) -> None:
-        """Add an event. What is not charged by tokens is a row of its own, with unknown tokens."""
+        """Add an event. Those not charged by tokens have their own row, with unknown tokens."""
         kind = REQUEST if event.tokens is None else MODEL
         key = (event.day, event.user, event.account, kind, event.model)
         self._events[event.day] = self._events.get(event.day, 0) + 1
@@ -280,7 +281,7 @@ def _plus(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 
 def _by_person(costs: Iterable[Cost]) -> dict[str, Charged]:
-    """What each person was charged; nothing is known of one with an unknown amount."""
+    """What each person was charged. An unknown amount counts as 0."""
     found: dict[str, list[CostFigures]] = {}
     for cost in costs:
         if cost.account is Account.PERSON:
@@ -296,7 +297,7 @@ def _sum(figures: Iterable[CostFigures], metric: CostMetric) -> Decimal:
 
 
 class _Compared(msgspec.Struct, frozen=True):
-    """One kind of amount: ours, and the member's before and after the events were read."""
+    """One kind of amount: our sum, and the member's before and after the events were read."""
 
     metric: CostMetric
     ours: Decimal
@@ -312,7 +313,7 @@ class _Compared(msgspec.Struct, frozen=True):
 def _differences(
     before: Spend, sums: Mapping[str, Charged], after: Spend, first: date
 ) -> list[CostDifference]:
-    """The sums of all members whose amounts differ, by kind. Nobody is named: outputs show this."""
+    """The sums of all members whose amounts differ, by kind; without names, as outputs show it."""
     compared = list(_compared(before, sums, after))
     found = []
     for metric in (BILLED, ESTIMATED):

@@ -1,4 +1,4 @@
-"""Reads answers about daily usage: a row for each account and day, strictly."""
+"""Reads answers about daily usage strictly: a row for each account and day."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _UNDERSTOOD = (PERIOD, *(f"{PAGINATION}.{name}" for name in _Pagination.__struct
 
 
 def _row(*, strict: bool) -> Any:
-    """A struct of a row: without the fields that no metric needs it is complete too."""
+    """A struct for a row; a row may lack the fields that no metric needs."""
     fields: list[Any] = [
         (USER_ID, _Id),
         ("day", date),
@@ -76,9 +76,9 @@ _EXTRA = (*SUMMED, *TEXTS)
 
 
 class AccountDay(msgspec.Struct, frozen=True, gc=False):
-    """One row: `name` is the account's e-mail address, or its id where it has none any more.
+    """One row: `name` is the account's e-mail address, or its id if it no longer has one.
 
-    `counts` are in the order of COUNTED. `is_active` is None where the row does not say it.
+    `counts` are in the order of COUNTED. `is_active` is None if the row does not say.
     """
 
     account: str
@@ -90,7 +90,7 @@ class AccountDay(msgspec.Struct, frozen=True, gc=False):
 
 
 class UsagePage(msgspec.Struct, frozen=True):
-    """A page's rows, their JSON text, and what it says of its place among pages, if there are."""
+    """A page's rows, their JSON text, and what it claims about its place among pages, if any."""
 
     rows: list[AccountDay]
     raw: msgspec.Raw
@@ -98,7 +98,7 @@ class UsagePage(msgspec.Struct, frozen=True):
 
 
 class UsageReading(msgspec.Struct, frozen=True):
-    """What reading an answer needs: the requested days, its envelope, where to note oddities."""
+    """What is needed to read an answer: requested days, envelope, and where to note oddities."""
 
     asked: Window
     envelope: Envelope
@@ -106,7 +106,7 @@ class UsageReading(msgspec.Struct, frozen=True):
     unknown: UnknownFields
 
     def read(self, body: bytes | bytearray, *, paged: bool) -> UsagePage:
-        """Take a page apart; ContractBroken names what is not as documented."""
+        """Take a page apart; ContractBroken names what differs from the documentation."""
         endpoint = DAILY_USAGE
         page = parse_page(endpoint, ROWS, body)
         refuse_other_period(endpoint, page.fields.get(PERIOD), self.asked)

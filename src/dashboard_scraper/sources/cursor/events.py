@@ -1,4 +1,4 @@
-"""Reads answers about usage events, which have the tokens and the money: strictly, one by one."""
+"""Reads answers about usage events, which have tokens and money, strictly and one by one."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One request. `user` is empty where the event names nobody; `tokens` are input, output, cache
-    read and cache write, or None where it is not charged by tokens. `charged` is in dollars, and
-    None where the source does not know it.
+    """One request. `user` is empty if the event names nobody; `tokens` are input, output, cache
+    read and cache write, or None if it is not charged by tokens. `charged` is in dollars, and None
+    if the source does not know it.
     """
 
     day: date
@@ -102,7 +102,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """A page's events, their JSON text, and what it says of its place among the pages."""
+    """A page's events, their JSON text, and what it claims about its place among the pages."""
 
     events: list[Event]
     raw: msgspec.Raw
@@ -110,7 +110,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 
 class EventReading(msgspec.Struct, frozen=True):
-    """What reading an answer needs: the requested period, its envelope, where to note oddities."""
+    """What is needed to read an answer: requested period, envelope, and where to note oddities."""
 
     asked: Period
     envelope: Envelope
@@ -118,7 +118,7 @@ class EventReading(msgspec.Struct, frozen=True):
     unknown: UnknownFields
 
     def read(self, body: bytes | bytearray) -> EventPage:
-        """Take a page apart; ContractBroken names what is not as documented."""
+        """Take a page apart; ContractBroken names what differs from the documentation."""
         endpoint = USAGE_EVENTS
         page = parse_page(endpoint, EVENTS, body)
         fields = page.fields
@@ -181,7 +181,7 @@ class EventReading(msgspec.Struct, frozen=True):
             return _EVENT.decode(msgspec.json.encode(known))
 
     def _judge(self, where: str, fields: Mapping[str, msgspec.Raw], known: frozenset[str]) -> None:
-        """ContractBroken where an unknown field says that amounts are not in dollars."""
+        """Raise ContractBroken if an unknown field says that amounts are not in dollars."""
         unknown = {name: raw for name, raw in fields.items() if name not in known}
         if unknown:
             note_unknown(self.unknown, Fate.OF_COSTS, where, unknown)
@@ -223,7 +223,7 @@ class EventReading(msgspec.Struct, frozen=True):
             return self.names.taken(USAGE_EVENTS, "userEmail", email), Account.PERSON
         if service:
             name = self.names.taken(USAGE_EVENTS, "serviceAccountName", service)
-            # One that is named like an address must not become a person.
+            # A service account named like an address must not become a person.
             return f"service account {name}" if "@" in name else name, Account.SERVICE_ACCOUNT
         return "", Account.UNATTRIBUTED
 
@@ -243,8 +243,8 @@ def _keys_of(event: _Event) -> int:
 
 
 def _inner_keys(record: Mapping[str, msgspec.Raw]) -> int:
-    """The keys of the objects within a record, less one for each; approximate for lists, which
-    makes every key be checked.
+    """The number of keys of the objects within a record, less one for each object. It is
+    approximate for lists, so that then every key is checked.
     """
     keys = 0
     for raw in record.values():

@@ -1,4 +1,4 @@
-"""Cursor's names of our metrics, and what each of them counts there."""
+"""Cursor's names for our metrics, and what each of them counts there."""
 
 from __future__ import annotations
 

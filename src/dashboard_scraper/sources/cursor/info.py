@@ -1,4 +1,4 @@
-"""Cursor in the registry of sources: what the program needs before it opens it."""
+"""Cursor in the registry of sources: what the program needs before opening it."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def _open(settings: CursorSettings, store: Store, clock: Clock) -> Iterator[Curs
 
 
 def _paces(settings: CursorSettings) -> tuple[Pace, Pace]:
-    """Of usage, spend and members, and of usage events."""
+    """The paces for usage, spend and members, and for usage events."""
     from dashboard_scraper.sources.rest.pacing import Pace  # noqa: PLC0415
 
-    # The limits are of any minute. A quarter at once and three quarters within a minute are never
-    # more than the whole.
+    # The limits hold for any minute: a quarter of the requests at once and three quarters within a
+    # minute are never more than the whole.
     limits = (settings.cursor_requests_per_minute, settings.cursor_events_per_minute)
     both = [(limit - max(1, int(limit / 4)), max(1, int(limit / 4))) for limit in limits]
     return Pace(*both[0]), Pace(*both[1])
@@ -66,7 +66,7 @@ def _check(settings: CursorSettings, now: datetime) -> None:
 
 
 def refuse_unfinished(window: Window, today: date) -> None:
-    """UsageError where a day of the window is not over."""
+    """Raise UsageError if a day of the window is not over."""
     if window.end >= today:
         raise UsageError(
             f"Cursor has not counted all of {window.end}: in UTC, today is {today}; end with an"

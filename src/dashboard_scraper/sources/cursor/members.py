@@ -33,14 +33,14 @@ _KNOWN = frozenset(("name", *_Member.__struct_fields__))
 
 
 class MemberReading(msgspec.Struct, frozen=True):
-    """What reading the answer needs."""
+    """What is needed to read the answer."""
 
     envelope: Envelope
     names: Names
     unknown: UnknownFields
 
     def read(self, body: bytes | bytearray) -> list[Seat]:
-        """The seats of now, sorted; ContractBroken names what is not as documented."""
+        """The current seats, sorted; ContractBroken names what differs from the documentation."""
         page = parse_page(MEMBERS, ROWS, body)
         self.envelope.read(page.fields)
         where = f"{MEMBERS}: {ROWS}"
@@ -61,7 +61,7 @@ class MemberReading(msgspec.Struct, frozen=True):
                 name = self.names.taken(MEMBERS, "email", member.email.lower())
                 seats[name] = Seat(name)
         self.envelope.check(len(accounts))
-        if not accounts:  # at least who made the key is one
+        if not accounts:  # at least the person who made the key is a member
             raise ContractBroken(f"{where} is empty, and every team has a member")
         return [seats[name] for name in sorted(seats)]
 

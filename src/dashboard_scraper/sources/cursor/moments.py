@@ -1,4 +1,4 @@
-"""Moments as the Admin API writes them: milliseconds since 1970. Its periods include both ends."""
+"""Moments as the Admin API writes them: milliseconds since 1970. Periods include both ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ms_of(moment: datetime) -> int:
 
 
 def day_of(ms: int) -> date:
-    """The UTC day of a millisecond; ValueError or OverflowError for one beyond the calendar."""
+    """The UTC day of a millisecond; ValueError or OverflowError if it is beyond the calendar."""
     return (_EPOCH + ms * _MILLISECOND).date()
 
 
@@ -40,17 +40,17 @@ def first_ms(day: date) -> int:
 
 
 def last_ms(day: date) -> int:
-    """The last one. The first of the next day would make its events count twice."""
+    """The last one of a day; with the first one of the next day, events would count twice."""
     return ms_of(end_of_day(day)) - 1
 
 
 def period_of(window: Window) -> Period:
-    """All of the days."""
+    """The period of all of the days."""
     return first_ms(window.start), last_ms(window.end)
 
 
 def refuse_other_period(endpoint: str, raw: msgspec.Raw | None, asked: Window | Period) -> None:
-    """ContractBroken where an answer does not repeat the period that was asked for."""
+    """Raise ContractBroken if an answer does not repeat the requested period."""
     if raw is None:
         raise ContractBroken(f"{endpoint}: period is missing")
     start, end = period_of(asked) if isinstance(asked, Window) else asked

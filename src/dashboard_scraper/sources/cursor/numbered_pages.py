@@ -1,4 +1,4 @@
-"""Answers in pages that are numbered from 1: what each says of itself must be true of all."""
+"""Answers in pages numbered from 1: what each page claims must be true of all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard_scraper.sources.rest.pagination import MAX_PAGES
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What one page says. Not every endpoint repeats its number and size, or what is beside it."""
+    """What one page claims. Not every endpoint sends its number and size, or its neighbours."""
 
     pages: int
     total: int
@@ -22,9 +22,9 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class NumberedPages:
-    """Checks the pages of one answer, in order; `total_field` is the name of the total in errors.
+    """Checks the pages of one answer, in order; errors call the total `total_field`.
 
-    A server may send smaller pages than it was asked for; then all of them have that size.
+    A server may send smaller pages than requested; then all of them have that size.
     """
 
     def __init__(self, endpoint: str, asked_size: int, total_field: str) -> None:
@@ -38,12 +38,12 @@ class NumberedPages:
 
     @property
     def total(self) -> int | None:
-        """What the pages say that there is on all of them; None before the first."""
+        """The number of records on all pages, as these claim; None before the first page."""
         return self._first.total if self._first else None
 
     def add(self, claims: Claims, records: msgspec.Raw) -> bool:
-        """Check the page that was asked for, with its list of records as JSON; whether another one
-        follows.
+        """Check the page that was requested, with its list of records as JSON; returns whether
+        another one follows.
         """
         first = self._first = self._first or claims
         if (claims.pages, claims.total) != (first.pages, first.total):
@@ -71,7 +71,7 @@ class NumberedPages:
         return follows
 
     def check(self, came: int) -> None:
-        """ContractBroken unless as many came on all pages as these say; call it after the last."""
+        """ContractBroken unless as many came on all pages as these claim; call it at the end."""
         if came != self.total:
             raise self._error(
                 f"{self._total_field} is {self.total}, but {came} came on {self.number - 1} pages"

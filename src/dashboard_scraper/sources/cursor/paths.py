@@ -1,5 +1,5 @@
-"""The paths that the client may call. They only read; the key may do more: set limits of spending,
-and remove members. Any other request is refused before it is sent.
+"""The paths that the client may call. They only read, although the key may be allowed more: to set
+spending limits, and remove members. Any other request is refused before it is sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SPEND = "spend"
 
 ALLOWED: Mapping[str, str] = {
     MEMBERS: "GET",
-    DAILY_USAGE: "POST",  # its query is the body, as of the two below
+    DAILY_USAGE: "POST",  # its query is the body, and so are those of the two below
     USAGE_EVENTS: "POST",
     SPEND: "POST",
 }

@@ -1,4 +1,4 @@
-"""One day's users from the rows of their accounts; a person may have two with one address."""
+"""One day's users, from the rows of their accounts; a person may have two with one address."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ class PeopleOfDay:
 
     @property
     def contradictions(self) -> int:
-        """How many rows have counts and say that the account was not active."""
+        """How many rows have counts although they say that the account was not active."""
         rows = (row for rows in self._rows.values() for row in rows)
         return sum(row.is_active is False and any(row.counts) for row in rows)
 
     @property
     def addresses_moved(self) -> bool:
-        """Whether no row has its address in the field for it, but some have one in another."""
+        """Whether no row has an address in the field for it, but some have one in another field."""
         rows = [row for rows in self._rows.values() for row in rows]
         return all(row.name == row.account for row in rows) and any(
             "@" in f"{value}" for row in rows for value in row.extra.values()
         )
 
     def add(self, row: AccountDay) -> None:
-        """Add a row; ContractBroken if the account has one already."""
+        """Add a row; ContractBroken if the account already has one."""
         if row.account in self._accounts:
             raise ContractBroken(
                 f"{DAILY_USAGE}: the account {row.account} of {row.name} came twice for {row.day}",
@@ -64,10 +64,10 @@ class PeopleOfDay:
         self._rows.setdefault(row.name, []).append(row)
 
     def users(self) -> list[UserUsage]:
-        """One for each person with any activity, sorted by name.
+        """One user for each person with any activity, sorted by name.
 
-        Who is listed without any depends on the days that were asked for together: somebody who
-        joined on one of them has rows of zeros on those before.
+        Which people without activity are listed depends on the days that were requested together:
+        somebody who joined on one of them has rows of zeros on the days before.
         """
         return [
             _user(name, self._rows[name])
@@ -76,7 +76,7 @@ class PeopleOfDay:
         ]
 
     def totals(self) -> Totals:
-        """The sums of the counts, and how many people were active."""
+        """The sums of the counts, and the number of people who were active."""
         rows = [row for rows in self._rows.values() for row in rows]
         sums = sum_of(_counts_of(row.counts) for row in rows)
         known = {total.name: getattr(sums, total.name) for total in _TOTALLED}
@@ -105,8 +105,8 @@ def _user(name: str, rows: list[AccountDay]) -> UserUsage:
 
 
 def _joined(extras: Sequence[Mapping[str, Cell]]) -> dict[str, Cell]:
-    """The fields of several accounts: sums of what counts something, unless it is unknown of one;
-    of the rest, what they say.
+    """The fields of several accounts together: sums of counts, unless one of them is unknown; other
+    fields list their distinct values.
     """
     found: dict[str, list[Cell]] = {}
     for extra in extras:

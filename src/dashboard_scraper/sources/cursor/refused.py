@@ -1,4 +1,4 @@
-"""Responses without data: which error each becomes, with what the administrator has to do."""
+"""Responses without data: which error each one becomes, and what the administrator must do."""
 
 from __future__ import annotations
 

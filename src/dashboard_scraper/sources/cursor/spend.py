@@ -1,4 +1,4 @@
-"""Reads answers about spend: what each member was charged in the billing cycle so far."""
+"""Reads answers about spend: what each member was charged so far in the billing cycle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS, CYCLE_START, MEMBERS, PAGES = (
 ON_DEMAND, OVERALL = "spendCents", "overallSpendCents"
 _REMOVED = "removed"
 _Number = Annotated[int, msgspec.Meta(ge=0)]
-# Seconds or microseconds would be far outside of these years.
+# Seconds or microseconds would be far outside these years.
 _Moment = Annotated[
     int, msgspec.Meta(ge=ms_of(EARLIEST), lt=ms_of(datetime(2100, 1, 1, tzinfo=UTC)))
 ]
@@ -55,7 +55,7 @@ _KNOWN = {
 
 
 class Charged(msgspec.Struct, frozen=True):
-    """What a member was charged in dollars: on demand, and with what the subscription includes."""
+    """What a member was charged in dollars: on demand, and with what the subscription covers."""
 
     on_demand: Decimal
     overall: Decimal
@@ -64,8 +64,9 @@ class Charged(msgspec.Struct, frozen=True):
 class Spend(msgspec.Struct):
     """The answer: when the cycle began, in milliseconds, and the members by e-mail address.
 
-    `others` counts accounts that cannot be compared: without an address, or removed, since events
-    of who was removed name nobody. `removed` are such addresses, which may have a newer account.
+    `others` counts accounts that cannot be compared: those without an address, and removed ones,
+    since the events of removed members name nobody. `removed` has the addresses of the latter; a
+    newer account may have the same one.
     """
 
     cycle_start: int | None = None
@@ -76,19 +77,19 @@ class Spend(msgspec.Struct):
 
     @property
     def comparable(self) -> dict[str, Charged]:
-        """The members whose events all name them."""
+        """The members all of whose events name them."""
         return {user: each for user, each in self.members.items() if user not in self.removed}
 
 
 class SpendReading(msgspec.Struct, frozen=True):
-    """What reading an answer needs."""
+    """What is needed to read an answer."""
 
     envelope: Envelope
     unknown: UnknownFields
 
     def read(self, body: bytes | bytearray, spend: Spend) -> tuple[Claims, msgspec.Raw]:
-        """Add a page to what came before; returns what it says of its place, and its rows as JSON.
-        ContractBroken names what is not as documented.
+        """Add a page to what came before; returns what it claims about its place, and its rows as
+        JSON. ContractBroken names what differs from the documentation.
         """
         page = parse_page(SPEND, ROWS, body)
         for name in (CYCLE_START, MEMBERS, PAGES):
@@ -144,7 +145,7 @@ def _required(where: str, name: str, raw: msgspec.Raw) -> Decimal:
 
 
 def _sum(one: Charged, other: Charged) -> Charged:
-    """Of two accounts with one address, whose events cannot be told apart."""
+    """The sum of two accounts with one address, whose events cannot be told apart."""
     return Charged(
         exact_sum((one.on_demand, other.on_demand)), exact_sum((one.overall, other.overall))
     )

@@ -1,7 +1,7 @@
-"""Signing in with a browser: wait until it has a session that works, and store that.
+"""Signing in with a browser: wait until it has a session that works, and store this session.
 
-The person, or without one the identity provider's own memory of them, signs in within the browser.
-This program only asks which host the browser shows, and for the session cookie of the dashboard.
+The person signs in within the browser, or the identity provider still remembers them. This program
+only asks which host the browser shows, and for the dashboard's session cookie.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 _PROFILE = "browser"
 _START_SECONDS = 30.0
-_ALONE_SECONDS = 8.0  # from its start on; it is closed within the ten seconds that are documented
-_LOOK_SECONDS = 1.0  # between two looks, where no page changes: a cookie alone is no event
+_ALONE_SECONDS = 8.0  # from its start; it is closed within the ten seconds that are documented
+_LOOK_SECONDS = 1.0  # between two looks if no page changes: a new cookie alone causes no event
 _REPORT_SECONDS = 60.0
 _PASTE = "paste the cookie with dashboard-scraper --auth"
 _IN_THE_WINDOW = "sign in with a window: dashboard-scraper --auth --browser"
 
-# The pages on which identity providers say that they refuse an automated browser: Google's.
+# The pages on which identity providers refuse an automated browser: Google's.
 _REFUSALS = ("/signin/rejected",)
 
 
@@ -57,9 +57,10 @@ def sign_in_with_browser(
 ) -> CookieSession:
     """Open the browser at the dashboard until it has a session that works; store and return it.
 
-    SignInRequired where it gets none: the time is over, the window was closed, or `headless` and
-    the identity provider asks for something. LockHeld where the profile is in use. A `headless` one
-    waits for another process, and then takes what there is `already`.
+    SignInRequired if it gets none: time is up, the window was closed, or the browser is `headless`
+    and the identity provider asks for something. LockHeld if the profile is in use. A `headless`
+    browser waits for another process that uses the profile, and then uses the session that
+    `already` returns, if any.
     """
     began = time.monotonic()
     program, profile = find_browser(settings.browser_path), profile_of(settings)
@@ -89,13 +90,13 @@ def _closed(*, crashed: bool) -> str:
 
 
 def _without_secrets(settings: DashboardSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the settings of this program, tokens among them."""
+    """The environment without this program's settings, which include tokens."""
     ours = {name.upper() for name in type(settings).model_fields}
     return {name: value for name, value in environment.items() if name.upper() not in ours}
 
 
 class _Wait(msgspec.Struct):
-    """Looks at the browser's pages until the dashboard accepts the cookie that they left.
+    """Looks at the browser's pages until the dashboard accepts a cookie that they left.
 
     It ends `seconds` after it `began`, by the monotonic clock.
     """
@@ -109,7 +110,7 @@ class _Wait(msgspec.Struct):
     tried: set[tuple[str, ...]] = set()
 
     def session(self) -> CookieSession:
-        """The session, stored; SignInRequired when the time is over."""
+        """The session, stored; SignInRequired when time is up."""
         report_after = 0.0
         while True:
             pages = self.window.pages()
@@ -136,7 +137,7 @@ class _Wait(msgspec.Struct):
         return origin_of(self.settings.metrics_api_base_url)
 
     def _working(self, pages: list[str]) -> CookieSession | None:
-        """A session that the dashboard has accepted; each cookie is tried once for each page."""
+        """A session that the dashboard has accepted; each cookie is tried once per page."""
         here = [page for page in pages if origin_of(page) == self._origin]
         cookies = self._cookies() if here else {}
         tried = (*cookies.values(), *sorted(here))
@@ -159,7 +160,7 @@ class _Wait(msgspec.Struct):
         url = self.settings.metrics_api_base_url
         found = self.window.cookies(url, (SESSION_COOKIE,))
         own = [cookie for cookie in found if _is_of(cookie, self._origin)]
-        # The longest path first, as browsers send them.
+        # Cookies with the longest path come first, as browsers send them.
         own.sort(key=lambda cookie: -len(cookie.path))
         return {cookie.name: cookie.value for cookie in own[:1] if cookie.value}
 
@@ -177,7 +178,7 @@ class _Wait(msgspec.Struct):
 
 
 def _is_of(cookie: Cookie, origin: str) -> bool:
-    """Whether the origin set the cookie: the ports and schemes of a host share their cookies."""
+    """Whether the origin set the cookie: all ports and schemes of a host share their cookies."""
     scheme, _, rest = origin.partition("://")
     host, _, port = rest.rpartition(":")
     domain = cookie.domain.lower()
@@ -198,5 +199,5 @@ def _refuse_refusal(pages: list[str], origin: str) -> None:
 
 
 def _hosts(pages: list[str]) -> str:
-    """The hosts of the pages. Not their URLs, which may hold secrets of the sign-in."""
+    """The hosts of the pages. Not their URLs, which may contain secrets of the sign-in."""
     return ", ".join(sorted({host_of(page) or "an empty page" for page in pages}))

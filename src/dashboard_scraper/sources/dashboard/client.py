@@ -50,7 +50,7 @@ from dashboard_scraper.sources.rest.wire_types import Count
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_OBJECT = 1 << 20  # bytes of an answer that is one record; real ones have 100
+_LONGEST_OBJECT = 1 << 20  # bytes of an answer that is a single record; real ones have 100
 _ACCESS = Access(
     refused=SESSION_OVER,
     forbidden="this account may not see the figures",
@@ -64,7 +64,7 @@ _ACCESS = Access(
 class DashboardSource(RestSource):
     """Reads users' and the tenant's figures of any period; usable from several threads.
 
-    What fetches raises SignInRequired, SourceUnavailable, ContractBroken or UsageError.
+    Methods that fetch raise SignInRequired, SourceUnavailable, ContractBroken or UsageError.
     """
 
     name = DASHBOARD
@@ -79,7 +79,7 @@ class DashboardSource(RestSource):
         *,
         may_renew: bool = True,
     ) -> None:
-        """By default with the stored session, which it `may_renew` as AUTO_RENEW says."""
+        """By default it uses the stored session, which it `may_renew` if AUTO_RENEW is set."""
         self._settings = settings
         base_url = settings.metrics_api_base_url
         may_renew = may_renew and session is None and settings.auto_renew
@@ -107,7 +107,7 @@ class DashboardSource(RestSource):
         *,
         compared: bool,
     ) -> None:
-        """Ask for the totals that the days will be compared with, beside the days' own requests."""
+        """Request the totals to compare the days with, in parallel with the days' requests."""
         windows = list(runs_of_days(days))
         if compared and self.has_totals and self._settings.side_by_side and len(windows) == 1:
             self._early = windows[0], beside(lambda: self.fetch_totals(windows[0]))
@@ -128,7 +128,7 @@ class DashboardSource(RestSource):
         return DayUsage(day, users, totals() if totals else None)
 
     def _totals_of_day(self, window: Window) -> Callable[[], Totals]:
-        """What waits for the totals, asked for now if that is allowed beside the users."""
+        """A function that waits for the totals; requested now, if parallel requests are allowed."""
 
         def fetch() -> Totals:
             return self.fetch_totals(window)
@@ -146,12 +146,12 @@ class DashboardSource(RestSource):
         return {TENANT_TOTALS[field]: count for field, count in counted.items()}
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
-        """Those of the days whose totals differ now from the stored ones."""
+        """The days whose totals now differ from the stored ones."""
         return [] if self._is_unchanged(stored) else changed_days(stored, self.fetch_totals)
 
     def _is_unchanged(self, stored: Mapping[date, Totals]) -> bool:
-        """Whether the totals that `prepare` asked for are those of exactly these days. Where they
-        are not, they may only be older than one of the days, so that new ones have to tell.
+        """Whether the totals that `prepare` requested are equal to the sums of exactly these days.
+        If not, they may only be older than one of the days, so new totals have to decide.
         """
         early, self._early = self._early, None
         if early is None or [early[0]] != list(runs_of_days(stored)):
@@ -173,7 +173,7 @@ class DashboardSource(RestSource):
         return answer.result()
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
-        """The whole tenant's figures in the window, from those endpoints that are selected."""
+        """The whole tenant's figures in the window, from the selected endpoints."""
         endpoints: dict[Endpoint, Collection[str]] = {
             Endpoint.TENANT: TENANT_TOTALS,
             Endpoint.MONTHLY_ACTIVE_USERS: (MONTHLY_ACTIVE_USERS,),
@@ -186,7 +186,7 @@ class DashboardSource(RestSource):
                 others = self._other_figures(endpoint.value, fields)
                 figures += [TenantFigure(window, name, n) for name, n in counted.items()]
                 for name in sorted(others):
-                    # Both endpoints may have, say, a time of generation.
+                    # Both endpoints may have the same field, such as a time of generation.
                     own = f"{endpoint.value}.{name}" if name in taken else name
                     taken.add(name)
                     figures.append(TenantFigure(window, own, others[name]))
@@ -220,13 +220,13 @@ class DashboardSource(RestSource):
         return self._unknown.storable(decoded, (), Fate.ROW)
 
     def check(self, window: Window) -> None:
-        """Prove that the session is valid, with the smallest request that the settings select."""
+        """Prove that the session is valid with the smallest request that the settings select."""
         smallest = (Endpoint.MONTHLY_ACTIVE_USERS, Endpoint.TENANT, Endpoint.USERS)
         endpoint = next(e for e in smallest if e in self._settings.scrape_endpoints)
         self._get(endpoint.value, self._url(endpoint, window))
 
     def keep_alive(self, window: Window) -> None:
-        """The same, and raise what kept a renewed session from being stored."""
+        """The same; also raises the error that prevented storing a renewed session."""
         self.check(window)
         if self._session.unsaved is not None:
             raise self._session.unsaved
@@ -252,14 +252,14 @@ class DashboardSource(RestSource):
             raise ContractBroken(
                 f"{endpoint}: a Link header leads to more pages, in an unknown way"
             )
-        # Not before the checks: a sign-in page may set an anonymous session, which must not replace
+        # Only after the checks: a sign-in page may set an anonymous session, which must not replace
         # the user's.
         self._session.renew(response.cookies)
         return response
 
     def _admitted(self, endpoint: str, url: str) -> Response:
-        """A response with data. Where the session is refused, with one that another process has
-        renewed meanwhile, or that AUTO_RENEW gets.
+        """A response with data. If the session is refused, it is fetched again with a session that
+        another process has renewed meanwhile, or that AUTO_RENEW gets.
         """
         while True:
             sent = self._session.cookies

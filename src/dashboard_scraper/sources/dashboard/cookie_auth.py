@@ -28,17 +28,17 @@ SIGN_IN = f"sign in: {_HOW}"
 SIGN_IN_AGAIN = f"sign in again: {_HOW}"
 SESSION_OVER = "the session has expired"
 
-# The characters that RFC 6265 allows in a cookie's value (cookie-octet). It includes `%`: a value
-# that was pasted URL-encoded is sent unchanged, as the browser does.
+# The characters that RFC 6265 allows in a cookie's value (cookie-octet). They include `%`: a value
+# that was pasted URL-encoded is sent unchanged, as by the browser.
 _COOKIE_OCTETS = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
 
 @decodable
 class _StoredSession(msgspec.Struct, frozen=True):
-    """What is stored. `origin` is the site that the cookies were pasted for.
+    """What is stored. `origin` is the site for which the cookies were pasted.
 
-    `sign_in` is another one after each sign-in, and `renewed_at` the time of the last renewal, in
-    seconds since 1970: by these, several processes with one session see whose cookies are newer.
+    `sign_in` is different after each sign-in, and `renewed_at` is the time of the last renewal, in
+    seconds since 1970: they show several processes with one session whose cookies are newer.
     """
 
     cookies: Cookies
@@ -50,8 +50,7 @@ class _StoredSession(msgspec.Struct, frozen=True):
 def _load(store: SessionStore, origin: str) -> _StoredSession:
     """Read the stored session of `origin` (scheme, host and port).
 
-    Raises SignInRequired where there are none for this site, UsageError where other users can read
-    them.
+    Raises SignInRequired if there is none for this site, UsageError if other users can read it.
     """
     data = store.read()
     if data is None:
@@ -63,7 +62,7 @@ def _load(store: SessionStore, origin: str) -> _StoredSession:
             f" input; {SIGN_IN_AGAIN}"
         )
     if stored.origin != origin:
-        # Never sent to another site: METRICS_API_BASE_URL may have been changed, or mistyped.
+        # Never send it to another site: METRICS_API_BASE_URL may have been changed, or mistyped.
         raise SignInRequired(
             f"{store} holds a session of {stored.origin}, not {origin}; {SIGN_IN_AGAIN}"
         )
@@ -71,7 +70,7 @@ def _load(store: SessionStore, origin: str) -> _StoredSession:
 
 
 def _decoded(data: bytes, origin: str) -> _StoredSession | None:
-    """What is stored; earlier tools wrote a plain map of names to values.
+    """The stored session; earlier tools wrote a plain map of names to values.
 
     A plain map does not name its site. It is assumed to be `origin`, which the next renewal stores.
     """
@@ -100,7 +99,7 @@ class CookieSession(AuthBase):
     """
 
     def __init__(self, store: SessionStore, origin: str, pasted: Cookies | None = None) -> None:
-        """With the stored cookies, or with `pasted` ones, which only `store` stores."""
+        """Use the stored cookies, or `pasted` ones, which are stored only by `store`."""
         self._store = store
         self._origin = origin
         self._lock = threading.Lock()
@@ -120,14 +119,14 @@ class CookieSession(AuthBase):
 
     @property
     def unsaved(self) -> ScraperError | None:
-        """Why a renewed session could not be stored; None where it was."""
+        """Why a renewed session could not be stored; None if it was."""
         return self._unsaved
 
     def renew(self, answered: Mapping[str, str]) -> None:
         """Take over the cookies that an authorized answer set, and store them.
 
-        Where they cannot be stored, as on a read-only mount, a warning says so: this run has them,
-        and the next one finds out whether the earlier ones are still valid.
+        If they cannot be stored, as on a read-only mount, a warning is logged: this run has them,
+        and the next run will find out whether the earlier ones are still valid.
         """
         with self._lock:
             renewed = {name: value for name, value in answered.items() if value}
@@ -157,10 +156,10 @@ class CookieSession(AuthBase):
         return _encoded(_StoredSession(self._cookies, self._origin, self._sign_in, now))
 
     def _renews(self, data: bytes | None, now: float) -> bool:
-        """Whether this process' cookies, renewed now, are newer than what is stored.
+        """Whether this process's cookies, renewed now, are newer than the stored ones.
 
-        They are not where somebody has signed in or out meanwhile, or where another process got
-        its renewal later; one from the future is from a clock that was ahead.
+        They are not if somebody has signed in or out meanwhile, or if another process's renewal
+        came later. A renewal in the future is from a clock that was ahead.
         """
         if data is None:
             return False
@@ -171,14 +170,14 @@ class CookieSession(AuthBase):
         return is_same and not now < stored.renewed_at <= time.time()
 
     def take_over(self, other: CookieSession) -> None:
-        """Send the cookies of another session from now on, which is stored already."""
+        """Send the cookies of another session, which is already stored, from now on."""
         cookies = other.cookies
         with self._lock:
             self._cookies, self._sign_in = cookies, other._sign_in
 
     def has_newer(self, sent: Cookies) -> bool:
-        """Whether there are other cookies than those that were `sent`, and refused: renewed by a
-        request of another thread, or stored by another process, and sent from now on.
+        """Whether there are other cookies than those that were `sent` and refused: renewed by a
+        request of another thread, or stored by another process. Those are sent from now on.
         """
         with self._lock:
             if self._cookies != sent or not self._is_stored:
@@ -192,12 +191,12 @@ class CookieSession(AuthBase):
 
     @property
     def cookies(self) -> Cookies:
-        """What the next request sends."""
+        """The cookies that the next request sends."""
         with self._lock:
             return dict(self._cookies)
 
     def store(self) -> None:
-        """Replace the stored cookies with these, including what the server renewed."""
+        """Replace the stored cookies with these, including those that the server renewed."""
         with self._lock:
             self._store.write(self._content(time.time()))
             self._is_stored = True

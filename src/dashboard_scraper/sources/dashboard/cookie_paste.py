@@ -1,7 +1,7 @@
 """Reads what a user pastes to sign in: every form in which browsers and tools copy a cookie.
 
-An unknown form is refused with the reason. It is never taken for a bare value: a session that
-included its own name or quotes would look expired to the next run.
+An unknown form is refused with the reason. It is never taken for a bare value: a session containing
+its own name or quotes would look expired to the next run.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def parse_paste(text: str, host: str) -> Cookies:
 
 def _checked(cookies: Cookies, host: str) -> Cookies:
     if not cookies.get(SESSION_COOKIE):
-        # With its site: what was copied at another one has a cookie of that name.
+        # The message names the site: what was copied at another site may have a cookie of that
+        # name.
         raise UsageError(f"there is no {SESSION_COOKIE} cookie of {host} in it; copy that one")
     for name, value in cookies.items():
         if not _COOKIE_NAME.fullmatch(name):
@@ -88,7 +89,7 @@ def _belongs(domain: str, host: str) -> bool:
     return host.lower() == domain or host.lower().endswith("." + domain)
 
 
-# A header, or the value alone
+# A header, or only the value
 
 
 def _unquoted(value: str) -> str:
@@ -103,7 +104,7 @@ def _from_header(text: str) -> Cookies:
         text = text[header.end() :]
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if header and header.group(1):
-        parts = parts[:1]  # the others of a Set-Cookie are attributes
+        parts = parts[:1]  # the other parts of a Set-Cookie are attributes
     pairs = [
         (name.strip(), _unquoted(value.strip()))
         for name, eq, value in (part.partition("=") for part in parts)
@@ -156,7 +157,7 @@ def _is_row(line: str) -> bool:
 
 
 def _from_table(text: str, host: str) -> Cookies:
-    """Name, value, domain and more, separated by tabs: as Chrome, Edge and Safari copy rows."""
+    """Name, value, domain and more, tab-separated: rows as Chrome, Edge and Safari copy them."""
     rows = [[cell.strip() for cell in line.split("\t")] for line in text.splitlines()]
     return _collect(
         (row[0], row[1])
@@ -212,7 +213,7 @@ def _named(entries: Iterable[Any], host: str) -> Iterator[tuple[str, str]]:
 
 
 def _opened(name: str, value: str) -> Iterable[tuple[str, str]]:
-    """In a list of headers, the cookies are the value of the one named Cookie."""
+    """In a list of headers, the cookies are the value of the header named Cookie."""
     return _from_header(f"cookie: {value}").items() if name.lower() == "cookie" else [(name, value)]
 
 
@@ -242,7 +243,7 @@ def _har_cookies(request: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _from_fetch(text: str, host: str) -> Cookies:
-    """Copied as fetch for Node.js; the variant for browsers has no cookies."""
+    """As copied as fetch for Node.js; the variant for browsers has no cookies."""
     calls = [text[match.start() : end] for match, end in _parts(_FETCH, text)]
     here = [call for call in calls if (url := _FETCH.match(call)) and _host_in(url[1]) == host]
     cookies = [match[1] for call in here for match in _FETCH_COOKIE.finditer(call)]

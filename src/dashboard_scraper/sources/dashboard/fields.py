@@ -1,4 +1,4 @@
-"""The dashboard's names of our metrics, in the order of its own table."""
+"""The dashboard's names for our metrics, in the order of its own table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard in the registry of sources: what the program needs before it opens it."""
+"""The dashboard in the registry of sources: what the program needs before opening it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_session(
 ) -> None:
     """Prove with one small request that the dashboard accepts the stored session, or this one.
 
-    With AUTO_RENEW, a stored one that is over is renewed unless it may not be.
+    With AUTO_RENEW, a stored session that has ended is renewed, unless that is not allowed.
     """
     from dashboard_scraper.sources.dashboard.client import DashboardSource  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def _keep_alive(settings: DashboardSettings, now: datetime) -> None:
 def _session_state(settings: DashboardSettings) -> bytes | None:
     from dashboard_scraper.sources.dashboard.session_store import session_store  # noqa: PLC0415
 
-    with contextlib.suppress(UsageError):  # whoever opens the source reports it
+    with contextlib.suppress(UsageError):  # opening the source reports it
         return session_store(settings).read()
     return None
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _SETTING = "COOKIE_STORE=keyring"
 _USER = "session"
-# Windows takes 2,560 bytes of UTF-16. What is longer is stored in parts.
+# Windows accepts 2,560 bytes of UTF-16. Longer sessions are stored in parts.
 _LONGEST = 1200
 _ATTEMPTS = 3
-# Of the package keyrings.alt, whose keyrings are unencrypted or ask for a password at each start.
+# In the package keyrings.alt, whose keyrings are unencrypted or ask for a password at each start.
 _INSECURE = "keyrings.alt"
-# What the libraries behind keyrings raise without translating it: modules and classes.
+# What the libraries behind keyrings raise without translation: modules and classes.
 _FOREIGN = (
     ("secretstorage.exceptions", "SecretStorageException"),
     ("jeepney", "DBusErrorResponse"),
@@ -40,9 +40,9 @@ _INSTEAD = "or set COOKIE_STORE=file"
 class KeyringStore:
     """An entry of a keyring.
 
-    The entry has the session itself, or, of a longer one, the number and checksum of its parts.
-    These are entries of their own, whose names have the checksum too: whoever replaces the session
-    writes other parts first, so that a reader finds the old session or the new one.
+    The entry has the session itself, or, for a longer session, the number and checksum of its
+    parts. The parts are separate entries, whose names contain the checksum, too: replacing a
+    session first writes other parts, so that a reader finds the old session or the new one.
     """
 
     def __init__(self, keyring: KeyringBackend, name: str) -> None:
@@ -57,8 +57,8 @@ class KeyringStore:
         return self._get() is not None
 
     def read(self) -> bytes | None:
-        """The session; empty where the entry or a part is damaged."""
-        for _ in range(_ATTEMPTS):  # its parts may be replaced meanwhile
+        """The session; empty if the entry or a part is damaged."""
+        for _ in range(_ATTEMPTS):  # its parts may be replaced while they are read
             head = self._get()
             if head is None:
                 return None
@@ -67,8 +67,8 @@ class KeyringStore:
         return b""
 
     def write(self, data: bytes, replaces: Replaces = lambda _stored: True) -> None:
-        """Replace the session. Keyrings have no locks: between question and answer, another process
-        could write.
+        """Replace the session. Keyrings have no locks: between `replaces` and the write, another
+        process could write.
         """
         if not replaces(self.read()):
             return
@@ -88,7 +88,7 @@ class KeyringStore:
         head = self._get()
         if head is None:
             return False
-        self._delete_parts(head)  # the entry last: without it, nothing would find them
+        self._delete_parts(head)  # the entry last: without it, nothing could find the parts
         self._delete()
         return True
 
@@ -121,8 +121,8 @@ class KeyringStore:
 
 
 def open_keyring(cookie_file: Path) -> KeyringStore:
-    """The entry that stands for this file, in a keyring that protects what it stores; UsageError
-    where there is no such keyring, or the library is missing.
+    """The entry for this file, in a keyring that protects what it stores; UsageError if there is no
+    such keyring, or if the library is missing.
     """
     try:
         import keyring  # noqa: PLC0415 - an extra
@@ -137,7 +137,7 @@ def open_keyring(cookie_file: Path) -> KeyringStore:
     except OSError as error:  # the address of a D-Bus that has ended
         raise _no_keyring() from error
     except (ImportError, AttributeError, ValueError, RuntimeError) as error:
-        # PYTHON_KEYRING_BACKEND, or the library's own file, names one that cannot be used.
+        # PYTHON_KEYRING_BACKEND, or the library's own file, names a keyring that cannot be used.
         raise UsageError(
             f"{_SETTING}: the keyring that is configured cannot be used ({error}); correct"
             f" PYTHON_KEYRING_BACKEND or keyringrc.cfg, {_INSTEAD}"
@@ -146,7 +146,7 @@ def open_keyring(cookie_file: Path) -> KeyringStore:
 
 
 def _secure(found: KeyringBackend) -> KeyringBackend:
-    """The keyring, or of several the first that is secure."""
+    """The keyring or, among several, the first that is secure."""
     from keyring.backends.chainer import ChainerBackend  # noqa: PLC0415
 
     several = found.backends if isinstance(found, ChainerBackend) else [found]
@@ -163,7 +163,7 @@ def _secure(found: KeyringBackend) -> KeyringBackend:
 
 
 def _is_secure(keyring: KeyringBackend) -> bool:
-    """Whether the library itself recommends it: the null keyring, say, has a priority below 1."""
+    """Whether the library recommends it: the null keyring, for example, has a priority below 1."""
     return keyring.priority >= 1 and not type(keyring).__module__.startswith(_INSECURE)
 
 
@@ -197,7 +197,7 @@ def _explained() -> Iterator[None]:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What keyrings raise, of `_FOREIGN` where it is imported."""
+    """What keyrings raise, including the classes of `_FOREIGN` whose modules are imported."""
     from keyring.errors import KeyringError  # noqa: PLC0415
 
     found = (getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN)
@@ -210,7 +210,7 @@ def _checksum(text: str) -> str:
 
 
 def _names_of_parts(head: str) -> list[str]:
-    """What the names of the parts end with; of a session that has none, nothing."""
+    """The endings of the parts' names; empty for a session without parts."""
     number, _, checksum = head.partition(" ")
     if not checksum or not number.isascii() or not number.isdigit():
         return []

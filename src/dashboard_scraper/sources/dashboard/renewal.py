@@ -1,4 +1,4 @@
-"""AUTO_RENEW: a run whose session is over gets a new one from the browser's profile, once."""
+"""AUTO_RENEW: a run whose session has ended gets a new one from the browser's profile, once."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Renewal:
     def renew(self, session: CookieSession, sent: Cookies, refusal: SignInRequired) -> None:
         """Let the session take over a new one, since the dashboard refused what was `sent`.
 
-        Raises the refusal where it may not, or cannot. A thread that comes later, with a refusal
-        of the old cookies, finds the new ones.
+        Raises the refusal if it may not, or cannot. A thread that arrives later, with a refusal of
+        the old cookies, finds the new ones.
         """
         with self._lock:
             if session.cookies == sent:
                 session.take_over(self.instead_of(refusal, sent))
 
     def instead_of(self, refusal: SignInRequired, sent: Cookies | None = None) -> CookieSession:
-        """A new session, stored, in place of what was `sent`, if anything; raises the refusal, with
-        the reason, where there is none.
+        """A new session, already stored, that replaces what was `sent`, if anything; without one,
+        raises the refusal with the reason.
         """
         if not self._allowed:
             raise refusal
@@ -62,7 +62,7 @@ class Renewal:
 
     def _stored_instead_of(self, sent: Cookies | None) -> CookieSession | None:
         """The session that another process has stored while this one waited for the browser: a run
-        and `keep-alive` may find at the same moment that theirs is over.
+        and `keep-alive` may notice at the same moment that their session has ended.
         """
         origin = origin_of(self._settings.metrics_api_base_url)
         with contextlib.suppress(SignInRequired):

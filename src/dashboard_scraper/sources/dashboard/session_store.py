@@ -26,17 +26,17 @@ def _anything(_stored: bytes | None) -> bool:
 class SessionStore(Protocol):
     """A place for the bytes of one session; `str()` is its name in messages.
 
-    Each method raises UsageError or OutputFailed where the place cannot be used.
+    Each method raises UsageError or OutputFailed if the place cannot be used.
     """
 
     def exists(self) -> bool:
         """Whether something is stored, readable or not."""
 
     def read(self) -> bytes | None:
-        """What is stored; None where there is nothing."""
+        """What is stored; None if there is nothing."""
 
     def write(self, data: bytes, replaces: Replaces = _anything) -> None:
-        """Replace what is stored, whole or not at all, if it is something that this `replaces`."""
+        """Replace what is stored, completely or not at all, if `replaces` returns true for it."""
 
     def delete(self) -> bool:
         """Remove what is stored; returns whether there was anything."""
@@ -56,14 +56,14 @@ class FileStore(msgspec.Struct, frozen=True):
         return self.path.exists()
 
     def read(self) -> bytes | None:
-        """The file's content; UsageError where other users can read it."""
+        """The file's content; UsageError if other users can read it."""
         try:
             return read_private(self.path, allow_readable=self.allow_readable)
         except FileNotFoundError:
             return None
 
     def write(self, data: bytes, replaces: Replaces = _anything) -> None:
-        """Replace the file; no other process can write it between the question and the answer."""
+        """Replace the file; no other process can write it between `replaces` and the write."""
         write_private(self.path, data, "COOKIE_FILE", lambda: replaces(self.read()))
 
     def delete(self) -> bool:
@@ -79,7 +79,7 @@ class FileStore(msgspec.Struct, frozen=True):
 
 
 def session_store(settings: DashboardSettings) -> SessionStore:
-    """Where these settings store the session; a keyring has an entry for each COOKIE_FILE."""
+    """Where these settings store the session; a keyring has one entry for each COOKIE_FILE."""
     if settings.cookie_store == "keyring":
         from dashboard_scraper.sources.dashboard.keyring_store import open_keyring  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Decodes the users' records of a page against the types that the catalogue has for each field."""
+"""Decodes the user records of a page, with the types that the catalogue has for their fields."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _figures_of = maker(tuple(FIELDS))
 
 
 def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False) -> Any:
-    """A struct of one user's record, with the fields of the catalogue in the same order."""
+    """A struct for one user's record, with the fields of the catalogue in the same order."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
@@ -73,7 +73,7 @@ _NO_EXTRA: dict[str, Cell] = {}
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What decoding the records of one answer needs: the requested days, the latest plausible
+    """What is needed to decode the records of one answer: the requested days, the latest plausible
     moment, and where to note odd values, unknown fields and changed names.
     """
 
@@ -96,7 +96,7 @@ def decode_records(
     try:
         records = _WHOLE_RECORDS.decode(page.records)
     except UNDECODABLE:
-        pass  # a field is missing or unknown, it is another API, or the data are wrong
+        pass  # a field is missing or unknown, it is another API, or the data are invalid
     else:
         page.refuse_repeated_keys(endpoint, len(records) * len(_FIELDS))
         return records, itertools.repeat(_NO_EXTRA)
@@ -141,7 +141,7 @@ def _storable(cell: Cell) -> Cell:
 
 def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[Metric]) -> UserUsage:
     """A wire struct as a user's figures; removes from `gone` the metrics that have a value."""
-    if gone:  # a percentage is often null: only a missing field shows that it is gone
+    if gone:  # a percentage is often null: only a missing field shows that it no longer exists
         present = [m for m in _PERCENTS if getattr(record, m.name) is not msgspec.UNSET]
         gone.difference_update(present)
     user, *values = msgspec.structs.astuple(record)
@@ -162,7 +162,7 @@ def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[Me
 
 
 def _with_plausible_moments(figures: Figures, reading: Reading) -> Figures:
-    """With implausible moments as unknown.
+    """The figures with implausible moments as unknown.
 
     If the last day is before the first, one of the two is wrong, so both become unknown.
     """

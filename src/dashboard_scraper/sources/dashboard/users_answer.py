@@ -16,19 +16,19 @@ from dashboard_scraper.sources.dashboard.user_records import Reading, decode_rec
 from dashboard_scraper.sources.rest.distinct import DistinctUsers
 from dashboard_scraper.sources.rest.pagination import Page, refuse_too_many
 
-# One thread at a time decodes a page: more would be no faster, and each would need the memory.
+# Only one thread at a time decodes a page: more would not be faster, and each needs memory.
 _DECODING = threading.Lock()
 
 
 def _emptied(records: list[Any]) -> Iterator[Any]:
-    """Each record, which is then no longer in the list: they take as much memory as the users."""
+    """Yield each record after removing it from the list: they need as much memory as the users."""
     records.reverse()
     while records:
         yield records.pop()
 
 
 class UsersAnswer:
-    """The users of one answer, or records of another API behind the same URL."""
+    """The users in one answer, or records of another API behind the same URL."""
 
     def __init__(self, reading: Reading, reported: Once) -> None:
         self._reading = reading
@@ -41,7 +41,7 @@ class UsersAnswer:
         return len(self._users) + len(self._others)
 
     def add(self, page: Page) -> int:
-        """Decode a page and add its records; returns how many it has."""
+        """Decode a page and add its records; returns how many there are."""
         with _DECODING:
             decoded = decode_records(self._reading, page)
             if isinstance(decoded, OtherRecords):
@@ -58,7 +58,7 @@ class UsersAnswer:
         return count
 
     def result(self) -> list[UserUsage] | OtherRecords:
-        """Every user, by name, after the last page."""
+        """Every user, sorted by name, after the last page."""
         endpoint = self._reading.endpoint
         if self._others and len(self._users):
             raise ContractBroken(f"{endpoint}: some records are user statistics, some are not")

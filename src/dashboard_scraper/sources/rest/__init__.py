@@ -1,1 +1,1 @@
-"""What every source over HTTP shares: connections, retries, pages, checks of an answer."""
+"""What all sources over HTTP share: connections, retries, pages, checks of an answer."""

@@ -16,7 +16,7 @@ from dashboard_scraper.model.money import parse_amount, parse_hundredths
 from dashboard_scraper.sources.rest.shown import cleaned, shown_value
 
 _NULL = b"null"
-_DIGITS = re.compile(r"[0-9]{1,19}")  # of MAX_TOKENS
+_DIGITS = re.compile(r"[0-9]{1,19}")  # those of MAX_TOKENS
 _SHOWN = 60
 _decode_text = msgspec.json.Decoder(str).decode
 # Most rows repeat amounts, above all zero.
@@ -32,7 +32,7 @@ def amount(where: str, field: str, raw: msgspec.Raw) -> Decimal | None:
 
 
 def cents(where: str, field: str, raw: msgspec.Raw) -> Decimal | None:
-    """The same for an amount in cents: what they are in the whole unit, such as dollars, to the
+    """The same for an amount in cents, converted to the whole unit, such as dollars, down to the
     last digit that the store holds.
     """
     return _read(where, field, raw, _parsed_hundredths)
@@ -47,14 +47,14 @@ def _read(
     try:
         return parse(text)
     except ValueError as error:
-        # Of an amount that is too long, the error has another spelling than the source's.
+        # For an amount that is too long, the error spells it differently than the source.
         value = "" if text[:_SHOWN] in str(error) else f"{shown_value(text)}: "
         reason = cleaned(str(error), 2 * _SHOWN)
         raise ContractBroken(f"{where}.{field}: {value}{reason}") from None
 
 
 def tokens(where: str, field: str, raw: msgspec.Raw) -> int | None:
-    """A number of tokens, sent as a number or as a string of digits, or None for null."""
+    """A number of tokens, sent as a number or as a string of digits; None for null."""
     text = _text(where, field, raw)
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""Adding a source's secret to the requests that a list allows: a key may do more than read."""
+"""Adding a source's secret to requests that a list allows, since a key may do more than read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashboard_scraper.sources.rest.token_expiry import expiry_of
 
 
 class HeaderKey(AuthBase):
-    """Adds a header with a secret. `AllowedRequests` around it keeps it from other hosts."""
+    """Adds a header with a secret, which `AllowedRequests` around it keeps from other hosts."""
 
     def __init__(self, header: str, key: str, prefix: str = "") -> None:
         self._header, self._key, self._prefix = header, key, prefix
@@ -32,7 +32,7 @@ class HeaderKey(AuthBase):
 
 
 class BearerToken(HeaderKey):
-    """Adds a token, as RFC 6750 says."""
+    """Adds a token as described in RFC 6750."""
 
     def __init__(self, token: str) -> None:
         super().__init__("Authorization", token, "Bearer ")
@@ -62,7 +62,7 @@ class NotAllowed(RuntimeError):
 
 
 class AllowedRequests(AuthBase):
-    """Signs the requests that may be sent to the API at `base`, and no other, with `auth`.
+    """Signs the requests that may be sent to the API at `base`, and no others, with `auth`.
 
     `allowed` has the method of each path below `base` and `prefix`.
     """
@@ -79,7 +79,7 @@ class AllowedRequests(AuthBase):
         return self._urls[endpoint]
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """NotAllowed for any other method, host or path; libraries call it before they connect."""
+        """NotAllowed for any other method, host or path; called before libraries connect."""
         url = (request.url or "").partition("?")[0]
         if (request.method, url) not in self._sent_as:
             raise NotAllowed(
@@ -90,8 +90,8 @@ class AllowedRequests(AuthBase):
 
 
 def _sent_as(url: str) -> str | None:
-    """The URL as it is sent: libraries escape and lower parts of it. None for one they refuse."""
+    """The URL as it is sent: libraries escape and lower-case parts. None if they refuse it."""
     try:
         return requests.Request("GET", url).prepare().url
-    except requests.RequestException:  # the request itself fails with words for the user
+    except requests.RequestException:  # the request itself then fails with words for the user
         return None

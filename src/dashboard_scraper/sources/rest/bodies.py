@@ -30,13 +30,13 @@ import urllib3.exceptions
 
 from dashboard_scraper.decoding import UNDECODABLE
 
-# After decompression. 150,000 users in one answer take 128 MB; the most ever seen were 10,000.
+# After decompression. 150,000 users in one answer need 128 MB; the most ever seen were 10,000.
 MAX_BODY = 1 << 27
 LONGEST_STREAM = 1 << 32  # before decompression, of a body that is read piece by piece
 _CHUNK = 1 << 16
 _STEP = 1 << 20  # bytes to decompress before the size is checked again
-# Usage figures grow at most 60 times when decompressed, a decompression bomb 1,000 times. A body
-# below _SHORT is harmless whatever its ratio.
+# Decompression makes usage figures at most 60 times as long, a decompression bomb 1,000 times. A
+# body below _SHORT is harmless whatever its ratio is.
 _MAX_RATIO = 250
 _SHORT = 1 << 23
 # Members of gzip; real bodies have one. Empty members add no output, so no size would stop them.
@@ -58,7 +58,7 @@ class Unreadable(Exception):
 
 
 class Stream(Protocol):
-    """What a body is read from: a response of urllib3."""
+    """A source of a body: a response of urllib3."""
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         """The bytes of one read from the socket, unchanged; empty at the end."""
@@ -86,7 +86,8 @@ def read_whole(stream: Stream, encoding: str, limit: int) -> bytearray:
 def read_pieces(stream: Stream, encoding: str) -> Iterator[bytes | bytearray]:
     """The body, decompressed piece by piece, however long it is; raises Incomplete or Unreadable.
 
-    A body that is cut where nothing marks its end is left to the caller, who knows its format.
+    If nothing marks the end of a body, it is left to the caller, who knows the format, to find that
+    it is cut.
     """
     inflater = _inflater(encoding)
     while data := stream.read1(_CHUNK, decode_content=False):
@@ -142,7 +143,7 @@ class _Inflater:
 
     @property
     def cut(self) -> bool:
-        """Whether data came, but not the end that the format marks, after any checksum."""
+        """Whether data came, but not the end that the format marks after any checksum."""
         return self._begun and (self._zlib is None or not self._zlib.eof)
 
     def add(self, data: bytes, into: bytearray, limit: int) -> None:
@@ -156,7 +157,7 @@ class _Inflater:
             self._zlib = zlib.decompressobj(_frame_of(data))
         if self._packed > limit:
             raise Unreadable(f"the body is longer than {limit >> 20} MiB before decompression")
-        more = False  # whether zlib holds output of data that it was given before
+        more = False  # whether zlib holds output from data that it was given before
         while len(into) <= limit and (data or (more and not self._zlib.eof)):
             if self._zlib.eof:
                 self._next_member()

@@ -12,7 +12,7 @@ from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.sources.rest.claims import Claim, claims_in, contradicted
 from dashboard_scraper.sources.rest.shown import shown_name
 
-_RECENT = 10**9  # seconds from 1970 until 2001, which no number of anything else reaches
+_RECENT = 10**9  # seconds from 1970 to 2001; numbers of anything else do not reach it
 
 
 def is_date(value: Mapping[str, object]) -> bool:
@@ -21,7 +21,7 @@ def is_date(value: Mapping[str, object]) -> bool:
 
 
 def _moment(value: Any) -> date | datetime | None:
-    """A day or a moment in any of the forms that sources use; None for anything else."""
+    """A day or a moment in any form that sources use; None for anything else."""
     try:
         if isinstance(value, dict) and is_date(value):
             return date(**value)
@@ -33,7 +33,7 @@ def _moment(value: Any) -> date | datetime | None:
 
 
 def other_days(claim: Claim, value: Any, asked: Window) -> str | None:
-    """What contradicts a field about days, if anything does."""
+    """Why a field about days contradicts the request, or None."""
     if claim is Claim.DAYS:
         return None if value == len(asked) and value is not True else _requested(asked)
     if claim is Claim.WINDOW:
@@ -71,7 +71,7 @@ def _is_start(named: date | datetime, day: date) -> bool:
 
 
 def _is_end(named: date | datetime, day: date) -> bool:
-    """A moment may be any of the day, or the midnight after it, where a half-open interval ends."""
+    """An end may be any moment of the day, or the midnight after it, as in a half-open interval."""
     if not isinstance(named, datetime):
         return named == day
     begin = datetime.combine(day, time.min, UTC)
@@ -83,7 +83,7 @@ def _is_utc(named: datetime) -> bool:
 
 
 def generated_too_early(value: Any, asked: Window, now: datetime) -> str | None:
-    """What contradicts a time of generation: before the end of a day, its figures were incomplete.
+    """Why a time of generation is too early: before the end of a day, its figures were incomplete.
 
     A moment without a time zone proves nothing; a day that has not ended cannot be complete anyway.
     """
@@ -96,17 +96,18 @@ def generated_too_early(value: Any, asked: Window, now: datetime) -> str | None:
 
 
 def _since_1970(value: Any) -> datetime | None:
-    """The moment of a number of seconds or milliseconds; None for one that is too small for it."""
+    """The moment of a number of seconds or milliseconds; None for a number that is too small."""
     if not isinstance(value, int) or not _RECENT <= value < _RECENT * 10**4:
         return None
     return datetime.fromtimestamp(value if value < _RECENT * 100 else value / 1000, UTC)
 
 
 def refuse_other_days(where: str, record: Mapping[str, object], asked: Window) -> None:
-    """ContractBroken where an unknown field of a record says that the record is of other days, is
-    partial, or that something went wrong.
+    """Raise ContractBroken if an unknown field says that the record is of other days, is partial,
+    or that something went wrong.
 
-    A start alone may be of anything, such as a membership; with an end, it is that of a period.
+    A start without an end may belong to anything, such as a membership; with an end, it belongs to
+    a period.
     """
     for name, value, claim in claims_in(record):
         if claim is Claim.DAY and _moment(value) and other_days(claim, value, asked):
@@ -125,7 +126,7 @@ def refuse_other_days(where: str, record: Mapping[str, object], asked: Window) -
 
 
 def refuse_too_many_days(endpoint: str, field: str, user: str, days: int, asked: Window) -> None:
-    """ContractBroken where a user was active on more days than were requested."""
+    """Raise ContractBroken if a user was active on more days than were requested."""
     if days > len(asked):
         raise ContractBroken(
             f"{endpoint}: {field} of {user} is {days}, but {_requested(asked)}: these are the"

@@ -1,7 +1,7 @@
-"""What a field beside the records claims of an answer, recognized by its name.
+"""What a field beside the records claims about an answer, recognized by its name.
 
-One table for all sources and for every level of an envelope. Case, underscores and hyphens make no
-difference. Sources add such fields without notice, so the table has more names than they use.
+One table serves all sources and every level of an envelope. Case, underscores and hyphens are
+ignored. Sources add such fields without notice, so the table has more names than sources use now.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ _NAMES: dict[Claim, str] = {
     " last_updated last_updated_at as_of",
     Claim.RECORDS: "items data results records users user_feature_stats",
     Claim.NESTED: "metadata meta pagination paging page_info links",
-    # Which request it was, who answered in which version, the maximum size of a page, and the URL
-    # of this very answer: no figure depends on these.
+    # Which request this was, who answered in which version, the maximum page size, and the URL of
+    # this answer itself: no figure depends on these.
     Claim.IRRELEVANT: "request_id trace_id correlation_id version api_version schema_version"
     " page_size per_page self",
 }
@@ -79,18 +79,19 @@ def _plain(name: str) -> str:
 
 
 _CLAIMS = {_plain(name): claim for claim, names in _NAMES.items() for name in names.split()}
-# Anything with such a name may lead to more pages; to ignore it could pass the first one for all.
+# Anything with such a name may lead to more pages: if it were ignored, the first page could pass
+# for all of them.
 _MORE = re.compile(r"next|cursor|has_?more|page_?token|continuation", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=1000)
 def claim_of(name: str) -> Claim | None:
-    """What a field of this name claims; None for an unknown name."""
+    """What a field with this name claims; None for an unknown name."""
     return Claim.MORE if _MORE.search(name) else _CLAIMS.get(_plain(name))
 
 
 def claims_in(record: Mapping[str, object]) -> Iterator[tuple[str, Any, Claim]]:
-    """Each field with a known name, with its value."""
+    """Each field with a known name, its claim and its value."""
     for name, value in record.items():
         claim = claim_of(name)
         if claim is not None:
@@ -98,5 +99,5 @@ def claims_in(record: Mapping[str, object]) -> Iterator[tuple[str, Any, Claim]]:
 
 
 def contradicted(where: str, path: str, value: object, why: str) -> ContractBroken:
-    """The error of a field whose claim is not true."""
+    """The error for a field whose claim is not true."""
     return ContractBroken(f"{where}: {shown_name(path)} is {shown_value(value)}, but {why}")

@@ -1,4 +1,4 @@
-"""Finds amounts in another currency than US dollars: the fields that are read would not be all."""
+"""Finds amounts in other currencies than US dollars, which the known fields do not include."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _OTHER = """
     ved ves vnd vuv wst xaf xag xau xcd xof xpf yer zar zmw zwg
 """
 _CODES = frozenset(_OTHER.split())
-# Those that end other names too; they mean a currency where the rest of the name is about money.
+# Codes that other names end with, too; they mean a currency if the rest of the name is about money.
 _WORDS = frozenset(("all", "ang", "cup", "gel", "mad", "mop", "pen", "sos", "svc", "top", "try"))
 _MONEY = ("amount", "billed", "charge", "cost", "fee", "price", "spend")
-_CURRENCY = "currenc"  # also of a plural
+_CURRENCY = "currenc"  # also in the plural
 
 
 def refuse_other_currency(where: str, fields: Mapping[str, msgspec.Raw]) -> list[str]:
-    """ContractBroken where a field, or one within it, has or names another currency.
+    """Raise ContractBroken if a field, or one within it, has or names another currency.
 
     Returns the paths of the fields that name US dollars.
     """
@@ -58,14 +58,14 @@ def note_unknown(
 ) -> None:
     """Note unknown fields of an object beside amounts, except those that name US dollars.
 
-    ContractBroken as `refuse_other_currency`.
+    Raises ContractBroken like `refuse_other_currency`.
     """
     dollars = refuse_other_currency(where, fields)
     unknown.note(fate, fields.keys() - {*dollars})
 
 
 def _within(name: str, raw: msgspec.Raw) -> Iterator[tuple[str, str, Any]]:
-    """Each field with its path, its name and its value: this one, and all that it contains."""
+    """The path, name and value of a field, and of everything that it contains."""
     try:
         left: list[tuple[str, str, Any]] = [(name, name, msgspec.json.decode(raw))]
     except UNDECODABLE:

@@ -1,7 +1,7 @@
 """Connections with limits of time and size for each phase of a response, not only between bytes.
 
 The libraries below limit only the silence between two bytes. A server that sends a header line
-every half second, or `100 Continue` for ever, stays below that. Here each phase has its limit:
+every half second, or `100 Continue` for ever, stays within that limit. Here each phase has its own:
 
     connect   name look-up, TCP, proxy tunnel and TLS       `silence` in total
     head      interim responses, status line and headers    `silence` in total
@@ -34,7 +34,7 @@ from dashboard_scraper.sources.rest.trust import trusting
 
 # Bytes of the status line, all headers and the interim responses before them; usually a few KB.
 MAX_HEAD = 1 << 18
-# A server that works on a response for a minute may send an interim one every second.
+# A server that works on a response for a minute may send an interim response every second.
 MAX_INTERIM = 100
 
 
@@ -47,8 +47,8 @@ class MalformedHead(http.client.HTTPException):
 
 
 class Limits:
-    """Of one attempt: at most `silence` seconds without a byte, and nothing after `until`, a
-    monotonic time that may be brought forward.
+    """The limits of one attempt: at most `silence` seconds without a byte, and nothing after
+    `until`, a monotonic time that may be brought forward.
     """
 
     def __init__(self, silence: float, until: float) -> None:
@@ -60,7 +60,7 @@ class Limits:
         return max(0.001, self.until - time.monotonic())
 
     def extend(self, seconds: float) -> None:
-        """Do not count seconds in which nobody read."""
+        """Do not count seconds in which nobody was reading."""
         self.until += seconds
 
     def phase(self) -> Limits:
@@ -73,7 +73,7 @@ _LIMITS: ContextVar[Limits] = ContextVar("limits")
 
 @contextlib.contextmanager
 def limited(limits: Limits) -> Iterator[None]:
-    """Apply the limits to requests that start within."""
+    """Apply the limits to requests that start within the block."""
     token = _LIMITS.set(limits)
     try:
         yield
@@ -82,7 +82,7 @@ def limited(limits: Limits) -> Iterator[None]:
 
 
 class _TimedReader(io.RawIOBase):
-    """A socket's raw stream; no read waits longer than its phase has left."""
+    """A socket's raw stream; no read waits longer than the rest of its phase."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, limits: Limits) -> None:
         self._raw = raw
@@ -119,7 +119,7 @@ class _TimedReader(io.RawIOBase):
 
     def body_follows(self) -> None:
         """Switch from the limits of the head to those of the body."""
-        # http.client takes the end of the connection for the empty line that ends the headers.
+        # http.client takes the end of the connection for the empty line after the headers.
         if self._ended:
             raise MalformedHead("the connection ended within the headers")
         self._phase = self._whole
@@ -147,8 +147,8 @@ class _Response(http.client.HTTPResponse):
             self._timed.body_follows()
 
     def _read_status(self) -> tuple[str, int, str]:
-        """The final response's. Others may come before it (RFC 9110, 15.2): http.client skips 100
-        alone, and would take 102 or 103 for the final one.
+        """The status of the final response. Others may come before it (RFC 9110, 15.2): http.client
+        skips only 100, and would take 102 or 103 for the final response.
         """
         for _ in range(MAX_INTERIM):
             version, status, reason = super()._read_status()  # type: ignore[misc]
@@ -168,7 +168,7 @@ def _connect_in_time(connect: Callable[[], None], connection: HTTPConnection) ->
         return
     done = threading.Event()
     abandoned = threading.Event()
-    handover = threading.Lock()  # so that a connection that is in use is never closed
+    handover = threading.Lock()  # so that a connection in use is never closed
     raised: list[BaseException] = []
 
     def work() -> None:
@@ -224,7 +224,7 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class TimedAdapter(HTTPAdapter):
-    """requests' own adapter, with connections that respect `limited` and share what they trust."""
+    """requests' own adapter, with connections that respect `limited` and share certificates."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -240,7 +240,7 @@ class TimedAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if conn.proxy is None:  # a proxy may be connected to by TLS, too, and has no context
+        if conn.proxy is None:  # a proxy connection may use TLS, too, and has no context
             conn.ca_certs = conn.ca_cert_dir = None
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:

@@ -1,8 +1,8 @@
 """Derived figures: a rate, when a user was first and last seen, the number of active days.
 
-Sources have an odd value in one of them for one user of thousands. No other figure depends on it:
-it is stored as unknown and reported once a run; the day, its counts and the other users stay valid.
-Never use this for counts or identities: an odd one of these fails the day.
+Sources send an odd value in one of these for one user among thousands. No other figure depends on
+it: it is stored as unknown and reported once per run; the day, its counts and the other users stay
+valid. Never use this for counts or identities: an odd value in these fails the day.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dashboard_scraper.model.metrics import MAX_COUNT, Kind
 
 logger = logging.getLogger(__name__)
 
-# How sources spell "unknown" in place of a moment or a rate. The dates are the first and last ones
-# of programming languages and databases: 0001-01-01 is Go's and .NET's, 1900-01-01 SQL Server's.
+# How sources spell "unknown" for a moment or a rate. The dates are the first and last ones of
+# programming languages and databases: 0001-01-01 is Go's and .NET's, 1900-01-01 SQL Server's.
 _UNKNOWN = re.compile(
     r"\s*(|-+|—|n/?a|nan|nil|none|null|never|unknown|undefined|0|000[01]-0[01]-0[01].*"
     r"|1900-01-01.*|1970-01-01.*|9999-12-31.*)\s*",
@@ -68,7 +68,7 @@ class Oddities:
 
 
 def _shown(value: object) -> str:
-    """The value as a log may hold it: without anything that could be an address or a secret."""
+    """The value as a log may contain it: without anything that could be an address or a secret."""
     text = str(value)
     if "@" in text:
         return "a text with an address"
@@ -76,7 +76,7 @@ def _shown(value: object) -> str:
 
 
 def known_or_none(kind: Kind, field: str, value: object, oddities: Oddities) -> object:
-    """The value unchanged if it is valid for its kind, else None; noted unless it means unknown."""
+    """The value unchanged if valid for its kind, else None; noted unless it means unknown."""
     if value is None or (isinstance(value, str) and _means_unknown(kind, value)):
         return None
     if not _is_valid(kind, value):

@@ -1,6 +1,6 @@
-"""Records that came twice: the same one counts once, two that differ are an error.
+"""Records that came twice: identical ones count once, different ones are an error.
 
-The same record comes twice, on two pages, where a user joins while the pages are read.
+The same record comes on two pages if a user joins while the pages are read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _Value = TypeVar("_Value")
 
 
 def put_distinct(endpoint: str, found: dict[_Key, _Value], key: _Key, value: _Value) -> None:
-    """Add a record; ContractBroken if the key has a different one already."""
+    """Add a record; ContractBroken if there is a different one with the same key."""
     if found.setdefault(key, value) != value:
         names = tuple(map(str, key)) if isinstance(key, tuple) else (str(key),)
         raise _came_twice(endpoint, ", ".join(names), names)
@@ -36,7 +36,8 @@ class DistinctUsers:
     def add(self, user: UserUsage, spelling: str) -> None:
         """Add a user; ContractBroken if the name has different figures already.
 
-        `spelling` is the name as the source sent it: two spellings can clean up to one name.
+        `spelling` is the name as the source sent it: two spellings can become the same name when
+        cleaned.
         """
         first = self._users.setdefault(user.user, user)
         if first is user:
@@ -54,7 +55,7 @@ class DistinctUsers:
         return _came_twice(self._endpoint, f"{both} (the same name)", names)
 
     def by_name(self) -> list[UserUsage]:
-        """Sorted: servers promise no order, and the same data must give the same files."""
+        """The users, sorted: servers promise no order, and equal data must give equal files."""
         return [self._users[name] for name in sorted(self._users)]
 
 

@@ -1,7 +1,7 @@
-"""Checks what an answer claims of itself beside its records; a claim that is not true is refused.
+"""Checks what an answer claims about itself beside its records; false claims are refused.
 
-An unknown field may say that the answer is not what it seems, so it is refused as well, unless it
-is null or empty. `claims` has the names that are known.
+An unknown field may mean that the answer is not what it seems, so it is refused as well, unless it
+is null or empty. The known names are in `claims`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LONGEST_FIELD = 1 << 16
 """Bytes of a field of an envelope; the list of records has no such limit."""
 _Raws = Mapping[str, msgspec.Raw]
 
-# The only claims in an object that is a record itself, such as the tenant's figures: there,
+# The only claims in an object that is itself a record, such as the tenant's figures: there,
 # `total_users` or `count` is a figure.
 _CLAIMS_IN_FIGURES = (
     Claim.PARTIAL,
@@ -50,7 +50,7 @@ _FALSE = (False, 0, "false")
 
 
 class Envelope:
-    """What the pages of one answer claim; `asked` are the requested days, `now` when that was."""
+    """What one answer's pages claim; `asked` are the requested days, `now` the time of asking."""
 
     def __init__(self, endpoint: str, asked: Window, now: datetime) -> None:
         self.endpoint = endpoint
@@ -70,7 +70,7 @@ class Envelope:
             self._check_field(name, name, self._decoded(name, raw), understood)
 
     def read_figures(self, fields: _Raws) -> None:
-        """Check an object that is the record itself: there, an unknown field is a figure."""
+        """Check an object that is itself the record: there, an unknown field is a figure."""
         known = {name: raw for name, raw in fields.items() if claim_of(name) is not None}
         self._check_figures(
             self.endpoint, "", {name: self._decoded(name, raw) for name, raw in known.items()}
@@ -92,7 +92,7 @@ class Envelope:
     def check(self, distinct: int) -> None:
         """Compare the claimed numbers with those of all pages; call it after the last one.
 
-        A record that came on two pages, because a user joined meanwhile, counts once or twice.
+        A record that came on two pages because a user joined meanwhile may count once or twice.
         """
         came = (sum(self._records), distinct)
         for claim, path, number in self._totals:
@@ -103,7 +103,7 @@ class Envelope:
         for path, counts in self._counts.items():
             claimed = [number for _, number in counts]
             here = [self._records[page - 1] for page, _ in counts]
-            # A `count` is the page's own on every page, or the whole answer's on every page.
+            # A `count` is on every page the page's own, or on every page the whole answer's.
             if claimed not in (here, *([each] * len(claimed) for each in came)):
                 wrong = next(n for n, right in zip(claimed, here, strict=True) if n != right)
                 raise self._contradicted(path, wrong, f"{came[0]} records came")

@@ -1,8 +1,8 @@
 """One HTTP session for all requests of a run: retries, and a pause that all threads share.
 
 A request means "send it and read the whole body"; that is what `retrying` repeats. The number of
-attempts and the time budget limit a request, and `deadlines` each attempt. A `Retry-After` pauses
-all threads: whatever is sent meanwhile would only be refused again.
+attempts and the time budget limit a request, and `deadlines` limits each attempt. A `Retry-After`
+pauses all threads: anything sent meanwhile would only be refused again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from dashboard_scraper.spans import Note, span
 logger = logging.getLogger(__name__)
 
 _EXCERPT = 1 << 18
-_EXCERPT_SECONDS = 3.0  # to read it: the status is known already, the page only explains it
+_EXCERPT_SECONDS = 3.0  # to read it: the status is already known, and the page only explains it
 _PROXY_REFUSAL = re.compile(r"Tunnel connection failed: 4\d\d")
 _NO_CERTIFICATE = "NO_CERTIFICATE_OR_CRL_FOUND"
 _JSON = {"Content-Type": "application/json"}
@@ -61,7 +61,7 @@ _RETRIED = (Meaning.RETRY, Meaning.RETRY_ELSEWHERE, Meaning.SLOW_DOWN)
 class Response(msgspec.Struct, frozen=True):
     """A response that a retry would not change; `cookies` are those that it set.
 
-    The body is complete for the meaning DATA, and an excerpt of its beginning for any other.
+    The body is complete if the meaning is DATA; otherwise it is an excerpt of the beginning.
     """
 
     status: int
@@ -72,18 +72,18 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def meaning(self) -> Meaning:
-        """The meaning of the status, and of headers that say more about it."""
+        """The meaning of the status, and of headers that give details."""
         return meaning_of(self.status, self.headers)
 
     @property
     def page(self) -> Page | None:
-        """The HTML page that came in place of data, if one did."""
+        """The HTML page that came instead of data, if one did."""
         content_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return page_in(content_type, self.headers, self.body)
 
     @property
     def shown(self) -> str:
-        """What came from which host, for a log."""
+        """What came from which host, for logs."""
         page = f", {self.page}" if self.page else ""
         return f"HTTP {self.status} from {host_of(self.url)}{page}"
 
@@ -99,11 +99,11 @@ class Stopped(SourceUnavailable):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: to follow a redirect, requests would read its body first, however long it is."""
+        """None: to follow a redirect, requests would first read its body, however long it is."""
 
 
 class _Call(msgspec.Struct, frozen=True):
-    """One request: a GET, or with a body a POST. `consume` reads the data of its response."""
+    """One request: a GET or, with a body, a POST. `consume` reads the data of its response."""
 
     url: str
     body: bytes | None
@@ -118,8 +118,8 @@ class _Call(msgspec.Struct, frozen=True):
 class Http:
     """Requests to one source, from several threads, no faster than `pace` allows.
 
-    A source with several rate limits passes the pace of each request; the pauses are shared.
-    `shown` is what logs and errors say of a URL.
+    A source with several rate limits passes the pace with each request; the pauses are shared.
+    `shown` makes the text of a URL for logs and errors.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Http:
             {
                 "Accept": "application/json",
                 "Accept-Encoding": ACCEPTED_ENCODINGS,
-                "Cache-Control": "no-cache",  # an older answer may lack what was counted since
+                "Cache-Control": "no-cache",  # an older answer may lack what has been counted since
                 "User-Agent": f"dashboard-scraper/{__version__}",
             }
         )
@@ -171,24 +171,24 @@ class Http:
         self._session.close()
 
     def get(self, url: str, pace: Pace | None = None) -> Response:
-        """Fetch the URL. Redirects are not followed; they are returned, as any other final status.
+        """Fetch the URL. Redirects are not followed but returned, like any other final status.
 
-        Raises SourceUnavailable when the attempts or the time are used up, UsageError where a proxy
-        or CA setting is wrong, ContractBroken for a body that cannot be decoded.
+        Raises SourceUnavailable when the attempts or the time are used up, UsageError if a proxy or
+        CA setting is wrong, ContractBroken for a body that cannot be decoded.
         """
         return self._send(_Call(url, None, pace or self._pace))
 
     def stream(self, url: str, consume: Consume) -> Response:
-        """Fetch the URL as `get` does, but let `consume` read data piece by piece: the response has
-        no body then. It may raise Incomplete, and is called again where an attempt failed.
+        """Fetch the URL like `get`, but let `consume` read data piece by piece: the response then
+        has no body. `consume` may raise Incomplete, and is called again after a failed attempt.
         """
         return self._send(_Call(url, None, self._pace, consume))
 
     def post(self, url: str, body: bytes, pace: Pace | None = None) -> Response:
-        """Send a query as a JSON body; in all else as `get`, also in its retries.
+        """Send a query as a JSON body; otherwise like `get`, with the same retries.
 
-        Only for endpoints that read: a retry may arrive after a first request that was answered,
-        and would repeat what that one did.
+        Only for endpoints that read: a retry may arrive after a request that was answered, and
+        would repeat its effect.
         """
         return self._send(_Call(url, body, pace or self._pace))
 
@@ -198,7 +198,8 @@ class Http:
         attempt = 0
         while True:
             attempt += 1
-            # Waiting for the rate limit, or for another thread's Retry-After, costs no budget.
+            # Waiting for the rate limit, or for another thread's Retry-After, does not use up the
+            # budget.
             deadline += self._wait_for_turn(call.pace)
             started = time.monotonic()
             try:
@@ -255,7 +256,7 @@ class Http:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def _wait_for_turn(self, pace: Pace | None) -> float:
-        """Wait for the end of the shared pause, which may be extended meanwhile, and for the pace;
+        """Wait until the shared pause ends, which may be extended meanwhile, and for the pace;
         returns the seconds waited.
         """
         before = time.monotonic()
@@ -273,7 +274,7 @@ class Http:
             raise Stopped("the run was stopped")
 
     def _attempt(self, call: _Call, deadline: float) -> Response:
-        """Send, and read the whole body; AttemptFailed for what a retry may fix."""
+        """Send, and read the whole body; AttemptFailed for errors that a retry may fix."""
         url = call.url
         with self._sent_lock:
             self.sent += 1
@@ -294,7 +295,8 @@ class Http:
                 allow_redirects=False,
             ) as answer,
         ):
-            # Not dict(answer.cookies), which raises for two of one name with different paths.
+            # Not dict(answer.cookies), which raises for two cookies of one name with different
+            # paths.
             cookies = {cookie.name: cookie.value or "" for cookie in answer.cookies}
             body = self._read(answer, call, limits)
         response = Response(answer.status_code, url, answer.headers, body, cookies)
@@ -304,7 +306,7 @@ class Http:
 
     @contextlib.contextmanager
     def _explained(self, url: str) -> Iterator[None]:
-        """AttemptFailed for what a retry may fix; for all else, what it means to the user."""
+        """AttemptFailed for errors that a retry may fix; other errors become ours, with advice."""
         try:
             yield
         except requests.exceptions.SSLError as error:
@@ -324,11 +326,11 @@ class Http:
             raise AttemptFailed(root_cause(error)) from error
         except Unreadable as error:
             raise ContractBroken(f"{self._shown(url)}: {error}") from error
-        except OSError as error:  # requests raises a bare one where the CA file does not exist
+        except OSError as error:  # requests raises a bare one if the CA file does not exist
             raise UsageError(f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE: {error}") from error
 
     def _read(self, answer: requests.Response, call: _Call, limits: Limits) -> bytearray:
-        """The whole body of data, else an excerpt: what is left unread ends the connection."""
+        """The whole body of data, else an excerpt; a connection with unread data is closed."""
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
         meaning = meaning_of(answer.status_code, answer.headers)
         if meaning is Meaning.DATA:

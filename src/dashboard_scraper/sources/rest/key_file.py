@@ -1,4 +1,4 @@
-"""A source's secret, read from a setting or from a file that its owner alone can read."""
+"""A source's secret, read from a setting or from a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from dashboard_scraper.errors import SignInRequired, UsageError
 from dashboard_scraper.secret_files import read_private
 
-# Wider than RFC 6750's b68token; the point is to catch line breaks, spaces and wrong files.
+# Wider than RFC 6750's b68token: it is meant to catch line breaks, spaces and wrong files.
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 Unpack = Callable[[str, Path, bytes], str]
@@ -23,7 +23,8 @@ Unpack = Callable[[str, Path, bytes], str]
 class KeyWords(msgspec.Struct, frozen=True):
     """How errors name a secret: `what` it is, such as a token, and what `service` it is for.
 
-    `setting` is the setting with the secret itself; the same name with `_FILE` is that with a file.
+    `setting` is the setting with the secret itself; the same name with `_FILE` is the setting with
+    a file.
     """
 
     setting: str
@@ -45,8 +46,8 @@ def read_key(
     allow_readable: bool,
     unpack: Unpack | None = None,
 ) -> str:
-    """The secret in `text`, or else in `file`, which has nothing else in it, or is JSON if there is
-    `unpack`. SignInRequired where neither is set, UsageError where the secret is malformed or other
+    """The secret in `text`, or else in `file`, which contains nothing else, or JSON if there is
+    `unpack`. SignInRequired if neither is set, UsageError if the secret is malformed or if other
     users can read its file.
     """
     name = words.setting

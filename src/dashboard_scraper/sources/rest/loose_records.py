@@ -1,4 +1,4 @@
-"""Records with unexpected fields or values: decoded without types, within bounds, to judge each."""
+"""Records with unexpected fields or values: decoded without types, within bounds, to judge them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def loose_records(
 ) -> list[dict[str, Any]]:
     """The records as dictionaries.
 
-    A number that is out of range makes the whole text undecodable, though only its own field is
-    wrong. So the fields are decoded one by one then: of these, a `derived` one becomes a text, an
-    unknown one is left out, and any other is an error.
+    A number that is out of range makes the whole text undecodable, although only its own field is
+    wrong. In that case the fields are decoded one by one: an undecodable field becomes text if it
+    is `derived`, is left out if it is unknown, and is an error otherwise.
     """
     _refuse_too_many(where, bytes(text))
     try:
@@ -46,7 +46,7 @@ def loose_records(
 
 
 def _refuse_too_many(where: str, text: bytes) -> None:
-    """Checked before decoding: a list of empty objects takes 20 times the memory of its text."""
+    """Called before decoding: a list of empty objects needs 20 times the memory of its text."""
     if text.count(b",") + text.count(b"{") + text.count(b"[") > MOST_VALUES:
         raise ContractBroken(f"{where}: the answer has more than {MOST_VALUES:,} values")
 

@@ -1,10 +1,10 @@
 """A token bucket: how fast requests may follow each other without exceeding the server's limit.
 
 The server's own bucket cannot be seen, so ours must never hold more tokens than the server's. The
-server takes a token when a request arrives, which may be any time until it answers; until then a
-full bucket stays full and gains nothing. So our capacity is one token less for each request in
-flight. No library was found that does this, resumes where an earlier run stopped, and is emptied by
-a refusal.
+server takes a token when a request arrives, which may happen at any time until it answers; until
+then, a full bucket stays full and gains nothing. So our capacity is one token less for each request
+in flight. No library was found that does this, resumes where an earlier run stopped, and empties
+the bucket on a refusal.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Pace:
         """Continue from the state that an earlier run saved."""
         try:
             left = msgspec.json.decode(saved or "null", type=SavedBucket | None)
-        except UNDECODABLE:  # a damaged note costs some waiting at the most, so it is no error
+        except UNDECODABLE:  # a damaged note costs at most some waiting, so it is no error
             left = None
         if left is not None:
             since = max(0.0, (now - left.moment).total_seconds())
@@ -64,7 +64,7 @@ class Pace:
         return msgspec.json.encode(saved).decode()
 
     def take(self) -> float:
-        """0 if a request may be sent now, else the seconds after which to ask again."""
+        """0 if a request may be sent now, else the number of seconds after which to ask again."""
         with self._lock:
             self._fill()
             if self._tokens >= 1:
@@ -88,7 +88,7 @@ class Pace:
             self._tokens, self._filled = 0.0, time.monotonic()
 
     def seconds_for(self, requests: int) -> float:
-        """The least time that this many more requests take."""
+        """The shortest time in which this many more requests can be sent."""
         with self._lock:
             self._fill()
             return max(0.0, requests - self._tokens) / self._per_second

@@ -1,4 +1,4 @@
-"""HTML pages that came in place of data: what kind of page it is, in words that a log may hold."""
+"""HTML pages that came instead of data: what kind each one is, in words that a log may have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 
 from dashboard_scraper.sources.rest.shown import cleaned
 
-_HEAD = 1 << 16  # bytes in which the title is searched, and the marks of filters
-_BEGINNING = 1 << 10  # bytes in which the first tag is, after any white space
+_HEAD = 1 << 16  # bytes in which the title and the marks of filters are searched
+_BEGINNING = 1 << 10  # bytes in which the first tag must be, after any white space
 _TITLE_LENGTH = 80
 _SERVER_LENGTH = 30
 _TITLE = re.compile(rb"<title[^>]*>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
@@ -21,7 +21,7 @@ _SIGN_IN = re.compile(
     r"\b(sign|log)[\s_-]*(in|on)\b|\bsso\b|\bsaml|\boauth|\bauth(orize|enticate|entication)?\b",
     re.IGNORECASE,
 )
-# Titles of bot checks, and of pages of filters, firewalls and gateways.
+# Titles of bot checks, and of pages from filters, firewalls and gateways.
 _FILTER_TITLE = re.compile(
     r"just a moment|attention required|checking your browser|verify (that )?you|are you (a )?human"
     r"|captcha|security check|bot (check|protection|manager)|block|denied|forbidden"
@@ -29,7 +29,7 @@ _FILTER_TITLE = re.compile(
     r"|unavailable|maintenance|bad gateway",
     re.IGNORECASE,
 )
-# The script of a bot check is not in the list: sign-in pages load it too.
+# The script of a bot check is not listed: sign-in pages load it too.
 _FILTER_BODY = re.compile(
     rb"cf-chl|_incapsula_|incident id|support id|ray id|px-captcha|fgd_icon|fortiguard|zscaler"
     rb"|netskope|forcepoint|websense",
@@ -56,7 +56,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def page_in(content_type: str, headers: Mapping[str, str], body: bytes | bytearray) -> Page | None:
-    """The page, if the body is one: by its content type, or because it starts with a tag."""
+    """The page, if the body is one: judged by its content type, or because it starts with a tag."""
     begins = bytes(body[:_BEGINNING]).lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower()
     is_html = content_type in ("text/html", "application/xhtml+xml")
     if not is_html and (not begins.startswith(b"<") or begins == b"<?xml"):

@@ -1,8 +1,9 @@
 """Reading an answer that may come in pages: a small state machine, strict about every step.
 
 Known shapes: a bare array; an object with the records under the endpoint's own key, `items`, `data`
-or `results`, and beside them a `next` URL (absolute or relative) or `pagination` with `next_cursor`
-and `has_more`. Everything else is an error: a renamed key must not look like an empty day.
+or `results`, and beside the records a `next` URL (absolute or relative) or `pagination` with
+`next_cursor` and `has_more`. Everything else is an error: a renamed key must not look like an empty
+day.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ GENERAL_LIST_KEYS = ("items", "data", "results")
 MAX_PAGES = 10_000
 MAX_RECORDS = 500_000
 """Distinct records of one answer, over all its pages; as users they take 500 MB."""
-_HEAD = 1 << 10  # bytes in which a JSON text begins, after any white space
+_HEAD = 1 << 10  # bytes in which a JSON text must begin, after any white space
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-# What `parse_page` reads itself; the envelope skips it.
+# `parse_page` reads these itself; the envelope skips them.
 UNDERSTOOD = ("next", "pagination.has_more", "pagination.next_cursor")
-# Bytes of an answer above which its fields are counted before they are decoded: a text of only
-# short keys would become a dictionary of a gigabyte.
+# Bytes of an answer above which its fields are counted before decoding: a text of only short keys
+# would become a dictionary of a gigabyte.
 _LONG = 1 << 24
 _MOST_FIELDS = 10_000
 _PIECE = 1 << 20
 
 
 class Page(msgspec.Struct, frozen=True):
-    """The records of one page, as the JSON text of an array, and the key that they were under.
+    """The records of one page, as the JSON text of an array, and the key under which they were.
 
-    `fields` are the other fields of the answer, whose whole text is `text`. `commas` is the number
-    of commas in the records; more if a key of the answer itself is repeated.
+    `fields` are the other fields of the answer; `text` is its whole text. `commas` is the number of
+    commas in the records; it is higher if a key of the answer itself is repeated.
     """
 
     records: msgspec.Raw
@@ -53,7 +54,7 @@ class Page(msgspec.Struct, frozen=True):
     commas: int = 0
 
     def refuse_repeated_keys(self, endpoint: str, keys: int) -> None:
-        """ContractBroken where a key is repeated; `keys` is the number of keys in the decoded
+        """Raise ContractBroken if a key is repeated; `keys` is the number of keys in the decoded
         records, less one for each object within a record.
         """
         if self.commas != max(0, keys - 1):
@@ -86,14 +87,14 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
 
 
 def keys_text(fields: Iterable[str]) -> str:
-    """What an answer has instead of its records, for a message."""
+    """What an answer has instead of its records, for messages."""
     return f"the answer has the keys {listed([*map(repr, sorted(fields))]) or 'none'}"
 
 
 def commas_beside(endpoint: str, body: bytes | bytearray, fields: Mapping[str, msgspec.Raw]) -> int:
     """The number of commas in the one field of an answer that is not among `fields`.
 
-    ContractBroken where a key is repeated within one of these.
+    ContractBroken if a key is repeated within one of the `fields`.
     """
     commas = body.count(b",") - len(fields)
     for raw in map(bytes, fields.values()):
@@ -115,7 +116,7 @@ def _refuse_many_fields(endpoint: str, lists: tuple[str, ...], body: bytes | byt
 
 
 def _commas_in(raw: msgspec.Raw) -> int:
-    """Counted piece by piece: a copy of a long list would take as much memory as the answer."""
+    """Count piece by piece: a copy of a long list would need as much memory as the answer."""
     view = memoryview(raw)
     return sum(bytes(view[at : at + _PIECE]).count(b",") for at in range(0, len(view), _PIECE))
 
@@ -143,7 +144,7 @@ def decode_field(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
 
 
 def has_next_link(headers: Mapping[str, str]) -> bool:
-    """Whether a Link header leads to more pages, however it spells that (RFC 8288, 3.3)."""
+    """Whether a Link header leads to more pages, in any spelling (RFC 8288, 3.3)."""
     for link in parse_header_links(headers.get("Link", "")):
         relations = next((text for name, text in link.items() if name.lower() == "rel"), "")
         if "next" in relations.lower().split():
@@ -177,13 +178,13 @@ def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
 
 
 def refuse_too_many(endpoint: str, records: int) -> None:
-    """ContractBroken for more records than any tenant has users."""
+    """Raise ContractBroken for more records than any tenant has users."""
     if records > MAX_RECORDS:
         raise ContractBroken(f"{endpoint}: more than {MAX_RECORDS:,} records")
 
 
 class Paginator:
-    """Follows the pages of one endpoint; refuses to go in circles or to another origin."""
+    """Follows the pages of one endpoint; refuses to go in circles, or to another origin."""
 
     def __init__(self, endpoint: str, first_url: str) -> None:
         self._endpoint = endpoint
@@ -224,8 +225,8 @@ class Paginator:
         self._contents.add(content)
 
     def _checked(self, url: str) -> str:
-        # URL parsers disagree about the host where there is a backslash, a user or white space: the
-        # check could see our host, and the connection go to another, with the session.
+        # URL parsers disagree about the host if there is a backslash, a user or white space: the
+        # check could see our host although the connection goes to another one, with the session.
         odd = "\\" in url or "@" in url or not url.isprintable() or " " in url
         if odd or origin_of(url) != self._origin:
             raise ContractBroken(

@@ -1,4 +1,4 @@
-"""Splits JSON into what a struct has fields for and what it does not, at every depth."""
+"""Splits JSON into what a struct has fields for and what it has not, at every depth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _ANYTHING = msgspec.json.Decoder()
 
 
 def pruned(kind: Any, raw: msgspec.Raw) -> tuple[msgspec.Raw, dict[str, Any]]:
-    """The JSON of an object without the fields that the struct `kind` and those within it lack, and
-    these fields, with dots in their names. A list of structs has one name for the fields of all.
+    """The JSON of an object without the fields that the struct `kind` and the structs within it
+    lack; and these fields, with dots in their names. In a list of structs, a field has one name for
+    all of them.
 
-    What is not an object where a struct has one stays for the decoder to refuse. Raises what
-    decoders raise.
+    A value that is not an object although `kind` has a struct there stays for the decoder to
+    refuse. Raises what decoders raise.
     """
     if bytes(raw).lstrip()[:1] != b"{":
         return raw, {}

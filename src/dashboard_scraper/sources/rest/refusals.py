@@ -1,4 +1,4 @@
-"""Responses without data: which error each becomes, in words for the user, for all sources."""
+"""Responses without data: which error each one becomes, in words for users, for all sources."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Access(msgspec.Struct, frozen=True):
 
 
 def refuse_page(endpoint: str, response: Response, access: Access) -> None:
-    """The same for an HTML page with a status of data; does nothing where there is no page."""
+    """The same for an HTML page with a status of data; does nothing if there is no page."""
     page = response.page
     if page is None:
         return
@@ -68,8 +68,8 @@ def refuse_page(endpoint: str, response: Response, access: Access) -> None:
 
 
 def refuse_stale(endpoint: str, response: Response, now: datetime) -> None:
-    """SourceUnavailable where a cache sent an answer that was made before today, in UTC: yesterday
-    was not over then, and older days may have changed.
+    """Raise SourceUnavailable if a cache sent an answer from before today, in UTC: yesterday was
+    not over then, and older days may have changed.
     """
     age = response.headers.get("Age", "").strip()
     if age.isascii() and age.isdigit() and int(age) > (now - start_of_day(utc_day(now))).seconds:
@@ -86,7 +86,7 @@ _UNSURE = (
 
 
 def refusal(endpoint: str, response: Response, access: Access, message: str = "") -> ScraperError:
-    """The error of a response without data; `message` is the server's own, if any."""
+    """The error for a response without data; `message` is the server's own, if any."""
     where, meaning = redact(response.url), response.meaning
     if meaning is Meaning.SIGN_IN:
         return SignInRequired(f"{access.refused} (HTTP {response.status}); {access.sign_in}")
@@ -128,7 +128,7 @@ def _forbidden(endpoint: str, response: Response, access: Access, message: str) 
 
 
 def _blocked(endpoint: str, response: Response) -> SourceUnavailable:
-    """Not SignInRequired: a source behind a filter is unreachable, whatever the session."""
+    """Not SignInRequired: a source behind a filter is unreachable, whatever the session is."""
     host = host_of(response.url)
     return SourceUnavailable(
         f"{endpoint}: a page came in place of the source's answer ({response.shown}): a filter, a"
@@ -157,6 +157,6 @@ def _sent_elsewhere(endpoint: str, response: Response, access: Access, target: s
             f"{endpoint}: {redact(response.url)} answered with a redirect ({what}); check"
             f" {access.base_setting}"
         )
-    # Another host may be a single sign-on or a gateway: they cannot be distinguished.
+    # Another host may be a single sign-on or a gateway: the two cannot be distinguished.
     unsure = "" if same_origin else _UNSURE
     return SignInRequired(f"{access.refused} ({what}){unsure}; {access.sign_in}")

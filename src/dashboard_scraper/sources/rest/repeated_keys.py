@@ -1,8 +1,8 @@
 """Repeated keys in an object of an answer: nobody knows which of the two values is right.
 
 A decoder silently takes the last one. Checking every key takes longer than decoding, so callers
-count commas first. An object or list has one comma less than entries, and a repeated key adds one:
-if the text has as many commas as the decoded records account for, no key is repeated. Commas within
+count commas first. An object or list has one comma fewer than entries, and a repeated key adds one:
+if the text has as many commas as the decoded records explain, no key is repeated. Commas within
 strings only make the number larger; then every key is checked.
 """
 
@@ -25,14 +25,14 @@ def _check_keys(pairs: list[tuple[str, None]]) -> None:
         raise _RepeatedKey(Counter(name for name, _ in pairs).most_common(1)[0][0])
 
 
-# The values do not matter here. `len` in place of `int` and `float` accepts numbers out of range.
+# The values do not matter here. `len` instead of `int` and `float` accepts numbers out of range.
 _KEYS_ALONE = json.JSONDecoder(
     object_pairs_hook=_check_keys, parse_int=len, parse_float=len, parse_constant=len, strict=False
 )
 
 
 def refuse_repeated_keys(where: str, text: bytes | bytearray) -> None:
-    """ContractBroken, which names the key, if one is repeated in any object of the JSON text."""
+    """Raise ContractBroken, naming the key, if one is repeated in any object of the JSON text."""
     try:
         _KEYS_ALONE.decode(text.decode(errors="replace"))
     except _RepeatedKey as error:

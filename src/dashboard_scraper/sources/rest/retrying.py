@@ -23,9 +23,9 @@ from dashboard_scraper.sources.rest.bodies import Incomplete
 from dashboard_scraper.sources.rest.deadlines import MalformedHead, TooSlow
 
 MAX_WAIT = 60.0
-# InvalidHeader is only of Content-Lengths that differ, and says which.
+# InvalidHeader is raised only for Content-Lengths that differ, and says which.
 _WORDED = (TooSlow, MalformedHead, Incomplete, urllib3.exceptions.InvalidHeader)
-# What any number of more than nine digits counts as: far above MAX_WAIT.
+# Numbers with more than nine digits count as this: far above MAX_WAIT.
 _LONGEST_RETRY_AFTER = 10**9
 
 
@@ -57,7 +57,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 def seconds_of(retry_after: str | None) -> float | None:
-    """Seconds, from either form of the header (a number, an HTTP date); None for anything else."""
+    """Seconds from either form of the header (a number, an HTTP date); None for anything else."""
     if retry_after is None:
         return None
     if re.fullmatch(r"[0-9]+", retry_after.strip()):
@@ -72,8 +72,8 @@ def seconds_of(retry_after: str | None) -> float | None:
 
 
 def pause_in(headers: Mapping[str, str]) -> float | None:
-    """The seconds after which to come again: `Retry-After`, or where nothing is left of a limit
-    until when it is, as GitHub says.
+    """The seconds until the next attempt: `Retry-After` or, if nothing is left of a limit, the time
+    until it is renewed, as GitHub says.
     """
     reset = headers.get("X-RateLimit-Reset", "")
     spent = headers.get("X-RateLimit-Remaining") == "0" and "Retry-After" not in headers
@@ -83,7 +83,7 @@ def pause_in(headers: Mapping[str, str]) -> float | None:
 
 
 def root_cause(error: BaseException) -> str:
-    """The innermost reason, without URLs: requests' own messages contain them, with any token."""
+    """The innermost reason, without URLs: requests' own messages contain them, with any tokens."""
     inner: BaseException = error
     while not isinstance(inner, _WORDED):
         if isinstance(inner, http.client.IncompleteRead):  # as by urllib3, also within a chunk
@@ -97,7 +97,7 @@ def root_cause(error: BaseException) -> str:
         return str(inner)
     if isinstance(inner, OSError) and inner.strerror:
         return f"{type(inner).__name__}, {inner.strerror}"
-    if type(inner) is OSError:  # http.client raises a bare OSError where a proxy refuses a tunnel
+    if type(inner) is OSError:  # http.client raises a bare OSError if a proxy refuses a tunnel
         return str(inner)
     if isinstance(inner, TimeoutError | urllib3.exceptions.TimeoutError):
         return "the server was silent for too long"

@@ -1,4 +1,4 @@
-"""How requests leave this machine: through which proxy, and which certificates are trusted."""
+"""How requests leave this machine: through which proxy, and with which trusted certificates."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def route_to(url: str, libraries: Libraries) -> Route:
-    """The route that the environment sets, else `.env`, else the operating system.
+    """The route set by the environment, else by `.env`, else by the operating system.
 
-    UsageError where the certificates cannot be read.
+    UsageError if the certificates cannot be read.
     """
     if libraries.direct:
         return Route({}, None)
     of_environment = urllib.request.getproxies_environment()
     given = {**_proxies_in(libraries), **of_environment} or urllib.request.getproxies()
-    # An empty text, not None: for None the library would read NO_PROXY of the environment.
+    # An empty text, not None: for None the library would read the environment's NO_PROXY.
     bypassed = should_bypass_proxies(url, no_proxy=given.get("no", ""))
     proxies = {} if bypassed else {s: p for s, p in given.items() if s in ("http", "https", "all")}
     return Route(proxies, _ca(libraries))

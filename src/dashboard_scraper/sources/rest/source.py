@@ -1,4 +1,4 @@
-"""What every source over HTTP does the same way: requests, refusals, and reports of odd values."""
+"""What all sources over HTTP do in the same way: requests, refusals, and reports of odd values."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RestSource:
         return self._http.sent
 
     def stop(self) -> None:
-        """End requests that wait, from another thread; later calls fail at once."""
+        """End waiting requests, from another thread; later calls fail immediately."""
         self._http.stop()
 
     def close(self) -> None:
@@ -74,11 +74,11 @@ class RestSource:
             each.report()
 
     def _get(self, endpoint: str, url: str) -> Response:
-        """A response with data; anything else raises what it means to the user."""
+        """A response with data; any other raises an error that says what it means to the user."""
         return self._data(endpoint, self._http.get(url))
 
     def _data(self, endpoint: str, response: Response) -> Response:
-        """The response if it has data; anything else raises what it means to the user."""
+        """The response if it has data; any other raises an error that says what it means."""
         if response.meaning is not Meaning.DATA:
             raise self._refusal(endpoint, response)
         refuse_page(endpoint, response, self._access)
@@ -86,5 +86,5 @@ class RestSource:
         return response
 
     def _refusal(self, endpoint: str, response: Response) -> ScraperError:
-        """The error of a response without data; a source that knows more overrides it."""
+        """The error for a response without data; a source that knows more overrides this."""
         return refusal(endpoint, response, self._access)

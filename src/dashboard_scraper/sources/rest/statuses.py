@@ -1,7 +1,7 @@
-"""What each HTTP status means when usage figures were asked for: one table for all sources.
+"""What each HTTP status means for a request of usage figures: one table for all sources.
 
-It covers RFC 9110, IANA's registry, and the codes that gateways invented. A status that is not
-listed has the meaning of its class: a 5xx is retried, everything else is refused.
+It covers RFC 9110, IANA's registry, and codes that gateways invented. A status that is not listed
+has the meaning of its class: a 5xx is retried, everything else is refused.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _MEANINGS = {
     200: Meaning.DATA,
     202: Meaning.RETRY,  # accepted, but the result is not ready yet
     # All other 2xx are refused: 203 was modified by a proxy, 206 is a part that we did not ask for,
-    # 226 a delta. 204 and 205 have no body, and "no body" is not "no users": a day without users is
-    # an empty list.
+    # 226 is a delta. 204 and 205 have no body, and "no body" is not "no users": a day without users
+    # is an empty list.
     301: Meaning.REDIRECT,
     302: Meaning.REDIRECT,
     303: Meaning.REDIRECT,
@@ -59,9 +59,9 @@ _MEANINGS = {
 
 
 def meaning_of(status: int, headers: Mapping[str, str] | None = None) -> Meaning:
-    """The meaning of the status, or that of its class.
+    """The meaning of the status, or else of its class.
 
-    A 403 that says when to come again, or that nothing is left, is a rate limit: GitHub's are.
+    A 403 that says when to come again, or that nothing is left, is a rate limit, such as GitHub's.
     """
     known = headers or {}
     if status == 403 and ("Retry-After" in known or known.get("X-RateLimit-Remaining") == "0"):

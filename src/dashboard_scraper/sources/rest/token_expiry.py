@@ -1,4 +1,4 @@
-"""When a token expires, if it says so: a JSON Web Token has the moment in its claims (RFC 7519)."""
+"""When a token expires, if it says so: a JSON Web Token has the time in its claims (RFC 7519)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Claims(msgspec.Struct):
 
 
 def expiry_of(token: str) -> datetime | None:
-    """The moment in the token; None for any other kind of token. Its signature is not checked."""
+    """The time in the token; None for any other kind of token. Its signature is not checked."""
     parts = token.split(".")
     if len(parts) != 3:
         return None

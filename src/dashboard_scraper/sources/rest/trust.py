@@ -1,6 +1,6 @@
-"""Which certificates are trusted: read once, and not for each connection as the libraries do.
+"""Which certificates are trusted: read once, not for each connection, as the libraries do.
 
-To read the 150 authorities of a system takes longer than a request to a near server.
+Reading the 150 authorities of a system takes longer than a request to a nearby server.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 
 def trusting(place: str) -> ssl.SSLContext:
-    """What trusts the certificates of a file, as it is now, or of a folder.
+    """A context that trusts the certificates in a file, as it is now, or in a folder.
 
-    Raises OSError where there is no such place, and ssl.SSLError for a file without a certificate.
+    Raises OSError if there is no such place, and ssl.SSLError for a file without certificates.
     """
     stat = Path(place).stat()
     return _trusting(place, stat.st_mtime_ns, stat.st_size)

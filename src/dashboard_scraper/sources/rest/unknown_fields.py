@@ -1,6 +1,7 @@
 """Fields of records that this program does not know yet: stored within bounds, and reported.
 
-No known figure depends on them. So a field that exceeds a bound is left out, and the day is stored.
+No known figure depends on them. So a field that exceeds a bound is left out, and the day is still
+stored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _COUNTED_AT_MOST = 10_000
 
 
 class Fate(Enum):
-    """What was done with a field, in the words of the log."""
+    """What happened to a field, in the words of the log."""
 
     COLUMN = "stored as columns of their own"
     IN_RECORD = "stored in the records of their users and days alone"
@@ -55,7 +56,7 @@ class UnknownFields:
         self._names: dict[Fate, set[str]] = {}
 
     def note(self, fate: Fate, names: Iterable[str]) -> None:
-        """Record that fields of these names met this fate."""
+        """Record that the fields with these names met this fate."""
         with self._lock:
             noted = self._names.setdefault(fate, set())
             for name in names:
@@ -66,7 +67,7 @@ class UnknownFields:
     def storable(
         self, record: Mapping[str, object], reserved: Collection[str], fate: Fate = Fate.COLUMN
     ) -> dict[str, Cell]:
-        """Which unknown fields of the record to store, flattened, under names not `reserved`."""
+        """The record's unknown fields to store, flattened, under names that are not `reserved`."""
         deep = [name for name, value in record.items() if _is_deeper(value, DEEPEST)]
         if deep:
             self.note(Fate.TOO_DEEP, deep)

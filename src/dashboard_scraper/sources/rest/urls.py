@@ -1,4 +1,4 @@
-"""URLs: taken apart as urllib3 does when it connects, and redacted for logs and errors."""
+"""URLs: parsed as urllib3 does when it connects, and redacted for logs and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def has_param(url: str, name: str) -> bool:
 
 
 def absolute(base: str, reference: str) -> str:
-    """The URL that `reference` means on a page at `base`; a malformed one is returned unchanged."""
+    """The URL that `reference` means on a page at `base`; malformed ones are returned unchanged."""
     try:
         return urljoin(base, reference)
     except ValueError:
@@ -45,7 +45,7 @@ def absolute(base: str, reference: str) -> str:
 
 @lru_cache(64)
 def _parsed(url: str) -> Url:
-    """The URL as urllib3 parses it when it connects; all None where it refuses it."""
+    """The URL as urllib3 parses it when it connects; all None if urllib3 refuses it."""
     try:
         return parse_url(url)
     except urllib3.exceptions.LocationParseError:
@@ -63,14 +63,14 @@ def path_of(url: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """The scheme, host and port that a URL connects to, as `https://app.example.com:443`."""
+    """The scheme, host and port to which a URL connects, as `https://app.example.com:443`."""
     parsed = _parsed(url)
     port = parsed.port or {"https": 443, "http": 80}.get(parsed.scheme or "")
     return f"{parsed.scheme}://{(parsed.host or '').lower()}:{port}"
 
 
 def redact(url: str) -> str:
-    """The URL as a log may hold it: no user, no password, no value that could be a token."""
+    """The URL as a log may contain it: no user, no password, no value that could be a token."""
     parsed = _parsed(url)
     if parsed.host is None:
         return "a malformed URL"

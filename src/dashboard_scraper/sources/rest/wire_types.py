@@ -1,4 +1,4 @@
-"""Types of values in answers, within the bounds of what is stored."""
+"""Types of values in answers, within the bounds of what can be stored."""
 
 from __future__ import annotations
 
