@@ -21,10 +21,11 @@ from dashboard_scraper.simulator.server import Simulator
 
 
 def main() -> int:
-    """Print one JSON line with `url`, `cookie`, `token` and `pid` once it accepts requests.
+    """Print one JSON line with `url`, `cookie`, `token` and `pid` once the simulator accepts
+    requests.
 
     When it is stopped, print a second line with the number of `requests` that it answered, and the
-    `cpu_seconds` that it took meanwhile.
+    `cpu_seconds` that it used for them.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -126,7 +126,7 @@ def _everyone(organization: Organization, day: date) -> list[Counts]:
 
 
 def _credits(organization: Organization, period: Window) -> dict[int, int]:
-    """Credits in hundredths by member index, in order; nobody's in a contract in dollars."""
+    """Credits in hundredths by member index, in order; empty for a contract in dollars."""
     if organization.costs.billing == "dollars":
         return {}
     found = {index: total.counts.credits for index, total in organization.totals(period).items()}
@@ -172,7 +172,7 @@ def _page(
 
 
 def _range(organization: Organization, query: Query, newest: date | None = None) -> Window:
-    """The requested range, which may extend to `newest`, by default yesterday."""
+    """The requested range, which may extend to `newest`, or by default to yesterday."""
     if "start_date" not in query and "end_date" not in query:
         yesterday = organization.today - timedelta(days=1)
         return Window(yesterday - timedelta(days=_DEFAULT_DAYS - 1), yesterday)
@@ -183,7 +183,7 @@ def _range(organization: Organization, query: Query, newest: date | None = None)
 def range_of(
     organization: Organization, start_date: str, end_date: str, newest: date | None = None
 ) -> Window:
-    """The days from one to the other, within the API's bounds."""
+    """The days from `start` to `end`, within the API's bounds."""
     start, end = _date(start_date, "start_date"), _date(end_date, "end_date")
     if start > end:
         raise invalid("start_date must not be after end_date")

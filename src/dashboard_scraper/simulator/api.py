@@ -1,4 +1,4 @@
-"""What every API of the simulator is: its paths, its credentials and its rate limit."""
+"""What the simulator's APIs have in common: paths, credentials and a rate limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Bodies:
             return self._answers.get(request.key)
 
     def store(self, request: Request, answer: Answer, generation: int) -> Answer:
-        """Store the answer, unless the figures were revised while it was computed; returns it."""
+        """Store the answer, unless figures were revised while it was computed; returns it."""
         with self._lock:
             if generation == self.generation:
                 if self._bytes > _CACHED_BYTES:
@@ -50,7 +50,7 @@ class Bodies:
 class Stage:
     """What the APIs of one simulator share; `url` is its address, without a slash at its end.
 
-    With `clock_scale`, the time of rate limits runs so many times faster.
+    With `clock_scale`, the time of rate limits runs that many times faster.
     """
 
     organization: Organization
@@ -61,12 +61,12 @@ class Stage:
     bodies: Bodies = field(default_factory=Bodies)
 
     def bucket(self, per_minute: int, burst: int) -> Bucket | None:
-        """The bucket of a rate limit; None where limits are off."""
+        """The bucket of a rate limit; None if limits are off."""
         return Bucket(per_minute, burst, self.clock_scale) if self.rate_limit else None
 
 
 class Api(ABC):
-    """One API of the simulator. Those that it has are listed in `server.Simulator`."""
+    """One API of the simulator. Its APIs are listed in `server.Simulator`."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -77,27 +77,27 @@ class Api(ABC):
 
     @abstractmethod
     def refusal(self, request: Request) -> Answer | None:
-        """The answer to a request that is refused before its parameters are read: for its method,
-        its credentials, or the rate limit.
+        """The answer to a request that is refused before its parameters are read: because of its
+        method, its credentials, or the rate limit.
         """
 
     @abstractmethod
     def honest_answer(self, organization: Organization, request: Request) -> Answer:
-        """The answer with this organization's figures, or to wrong parameters, without faults."""
+        """The answer without faults: this organization's figures, or an error for parameters."""
 
     def is_cached(self, request: Request) -> bool:
-        """Whether the same request has the same answer, until figures are revised."""
+        """Whether the same request always has the same answer, until figures are revised."""
         return request.day is not None
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request that it handles: no fault changes a refusal."""
+        """The answer to a request that this API handles; faults do not change refusals."""
         refused = self.refusal(request)
         if refused is not None:
             return refused
         return self.stage.faults.apply(self.cached_answer(request), request)
 
     def cached_answer(self, request: Request) -> Answer:
-        """The honest answer; figures of single days are computed once."""
+        """The honest answer; figures of single days are computed only once."""
         bodies, organization = self.stage.bodies, self.stage.organization
         if not self.is_cached(request):
             return self.honest_answer(organization, request)
@@ -110,6 +110,6 @@ class Api(ABC):
 
 
 def wrong_method(right: str) -> Answer:
-    """The refusal of a request with another method."""
+    """The refusal of a request with the wrong method."""
     refused = json_answer({"error": f"use {right}"}, 405)
     return refused.with_headers(("Allow", right))

@@ -1,7 +1,7 @@
-"""Who in the organization uses which other assistant beside Augment, and on which days.
+"""Who in the organization uses which other assistants besides Augment, and on which days.
 
-Like all of the organization, it depends on the seed, the person and the day alone. About a third of
-Augment's users have another assistant too, and there are colleagues who have only others.
+Like the whole organization, it depends only on the seed, the person and the day. About a third of
+Augment's users also have another assistant, and some colleagues have only others.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _FIRST_ACCOUNT = 10_000_000  # the number of a GitHub account
 class Colleague:
     """A person who has other assistants; `member` is the same person as a user of Augment.
 
-    `assistants` has the first day with each, the last one if it was taken away, and the chance of
-    activity on a weekday, out of 65536: 0 is a seat that nobody uses.
+    `assistants` has, for each assistant, the first day, the last day if it was taken away, and the
+    chance of activity on a weekday, out of 65536: 0 is a seat that nobody uses.
     """
 
     index: int
@@ -57,7 +57,7 @@ class Assistants:
 
     @cached_property
     def colleagues(self) -> tuple[Colleague, ...]:
-        """Everybody who has any; those who use Augment too come first."""
+        """Everybody who has any; those who also use Augment come first."""
         people = self.organization.people
         extra = max(_FEWEST_COLLEAGUES, len(people) // 4)
         both = (self._colleague(person.index, person) for person in people)
@@ -69,7 +69,7 @@ class Assistants:
         return tuple(each for each in self.colleagues if assistant in each.assistants)
 
     def active(self, assistant: str, day: date) -> Iterator[tuple[Colleague, tuple[int, ...]]]:
-        """Those who used it on the day, with seventeen numbers below 65536 to draw figures from."""
+        """Everybody who used it on the day, with seventeen numbers below 65536 to draw from."""
         for colleague in self.members(assistant):
             draws = self.draws(assistant, colleague, day)
             if draws is not None:
@@ -91,7 +91,7 @@ class Assistants:
         draws = draw(f"{self.organization.seed}/colleague/{index}")
         email = member.name if member else address(index, draws[0], draws[1])
         login = email.partition("@")[0].replace(".", "-")
-        if draws[2] % 4 == 0:  # GitHub keeps the spelling, and compares without regard to it
+        if draws[2] % 4 == 0:  # GitHub keeps the spelling, but ignores case in comparisons
             login = login.title()
         names = self._names(index, draws[3], member)
         return Colleague(
@@ -104,7 +104,7 @@ class Assistants:
         )
 
     def _names(self, index: int, number: int, member: Member | None) -> list[str]:
-        """The assistants of a person; colleagues take turns, so that each has somebody."""
+        """The assistants of a person; colleagues take turns, so that each one has a user."""
         if member is None:
             first = index % len(ASSISTANTS)
             second = (first + 1) % len(ASSISTANTS)
@@ -115,7 +115,7 @@ class Assistants:
     def _span(
         self, assistant: str, index: int, member: Member | None
     ) -> tuple[date, date | None, int]:
-        """From when to when the person has the assistant, and how often it is used."""
+        """From when to when the person has the assistant, and how often they use it."""
         today = self.organization.today
         fate, since, until, chance, *_ = draw(f"{self.organization.seed}/{assistant}/{index}/span")
         joined = today - timedelta(days=60 + since % 400)

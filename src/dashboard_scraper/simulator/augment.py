@@ -1,4 +1,4 @@
-"""Augment's two APIs, as the simulator mounts them: who may ask, and how often."""
+"""Augment's two APIs, as the simulator mounts them: who may send requests, and how often."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Dashboard:
 
 
 class DashboardApi(Api):
-    """The dashboard's endpoints, for those who have its session cookie; with an identity provider
-    also its home page, which gives browsers one.
+    """The dashboard's endpoints, for clients that have its session cookie. With an identity
+    provider, also its home page, which gives browsers a session.
     """
 
     def __init__(self, stage: Stage, options: Dashboard) -> None:
@@ -72,7 +72,7 @@ class DashboardApi(Api):
         return request.path == SIGN_IN or request.path in dashboard_api.ENDPOINTS
 
     def answer(self, request: Request) -> Answer:
-        """A rolling session's new value comes with the answer, also with a faulty one."""
+        """A rolling session's new value comes with every answer, also with a faulty one."""
         refused = self.refusal(request)
         if refused is not None:
             return refused
@@ -95,8 +95,8 @@ class DashboardApi(Api):
         return None
 
     def _home(self, request: Request, identity: IdentityProvider) -> Answer:
-        """The page behind the sign-in. One that `lingers` shows itself to whoever has a cookie, as
-        a page does that finds out later, by its script, that the session is over.
+        """The page behind the sign-in. With `lingers`, it is shown to everybody who has a cookie,
+        like a page whose script finds out only later that the session has ended.
         """
         value = session_value(request.cookie)
         if value is not None and (self.lingers or self.session.admit(value) is not None):
@@ -139,7 +139,7 @@ class DashboardApi(Api):
 
 
 class AnalyticsApi(Api):
-    """The Analytics API's endpoints, costs among them, for those who have its token."""
+    """The Analytics API's endpoints, including costs, for clients that have its token."""
 
     def __init__(
         self, stage: Stage, credits_available: bool, costs_refused: CostsRefused | None

@@ -1,7 +1,7 @@
 """What the organization's people, and two API keys, do with Claude Code on a day.
 
-Like all figures, these depend on the seed, the actor and the day alone; amounts are whole numbers
-of ten-thousandths of a cent.
+Like all figures, these depend only on the seed, the actor and the day; amounts are whole numbers of
+ten-thousandths of a cent.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Spent(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One record: an actor, who is a person unless it is a `key`, with one terminal.
+    """One record: an actor, which is a person unless it is a `key`, with one terminal.
 
-    `edits` has the proposals accepted and rejected of each of TOOLS.
+    `edits` has the accepted and rejected proposals for each of TOOLS.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 def rows(organization: Organization, day: date, revisions: int | None = None) -> list[Row]:
     """The records of the day, by default with all revisions so far. About a third of the actors
-    used two terminals, and have two.
+    used two terminals, and have two records.
     """
     if revisions is None:
         revisions = organization.revisions(day)

@@ -1,4 +1,4 @@
-"""The Claude Code Analytics API of the Claude Console: one day a request, in pages."""
+"""The Claude Code Analytics API of the Claude Console: one day per request, in pages."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ VERSION = "2023-06-01"
 MOST = 1000
 """Records on a page."""
 _USUAL = 20
-_MOST_RECORDS = 10_000_000  # in a cursor, the number of revisions is multiplied by it
+_MOST_RECORDS = 10_000_000  # in a cursor, the number of revisions is multiplied by this
 _PARAMETERS = {"starting_at", "limit", "page"}
 
 Json = dict[str, object]
 
 
 class ClaudeCodeApi(Api):
-    """The report, for those who send the organization's Admin key.
+    """The report, for clients that send the organization's Admin key.
 
-    A page has at most `most` records, whatever the request's limit.
+    A page has at most `most` records, whatever limit the request has.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -74,8 +74,8 @@ def _report(organization: Organization, query: dict[str, str], most: int) -> Jso
     limit = query.get("limit", f"{_USUAL}")
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MOST):
         raise _invalid(f"limit: must be between 1 and {MOST}")
-    # The cursor says how often the day was revised when its first page was sent: the others show
-    # the day as it was then.
+    # The cursor says how often the day had been revised when its first page was sent: the other
+    # pages show the day as it was then.
     scope = f"{PATH} {day} {limit}"
     page = query.get("page")
     revisions = organization.revisions(day)
@@ -133,7 +133,7 @@ def _model(spent: Spent) -> Json:
 
 
 def _cents(amount: int) -> msgspec.Raw:
-    """A JSON number, exact in every digit; with a fraction only where there is one."""
+    """A JSON number, exact in every digit; with a fraction only if there is one."""
     whole, fraction = divmod(amount, CENT)
     digits = f"{fraction:04}".rstrip("0")
     return msgspec.Raw(f"{whole}.{digits}".rstrip(".").encode())

@@ -1,4 +1,4 @@
-"""Faults of the Claude Code Analytics API: what its documentation does not say, or rules out."""
+"""Faults of the Claude Code Analytics API: answers that are undocumented, or ruled out."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Json = Any
 
 
 def nobody() -> Effect:
-    """No record at all: what an organization gets whose people sign in with a subscription."""
+    """No records at all, as for an organization whose people sign in with a subscription."""
     return edited(lambda body, _request: {**body, "data": []})
 
 
 def by_subscription(plan: str | None, first: int = 0) -> Effect:
-    """The records from the first one on are those of people with a subscription."""
+    """The records from the first one on belong to people with a subscription."""
 
     def edit(body: Json, _request: object) -> Json:
         for record in body["data"][first:]:
@@ -28,7 +28,7 @@ def by_subscription(plan: str | None, first: int = 0) -> Effect:
 
 
 def plain_dates() -> Effect:
-    """Dates as they are documented, and not midnights."""
+    """Dates as documented, instead of midnights."""
 
     def edit(body: Json, _request: object) -> Json:
         for record in body["data"]:
@@ -39,7 +39,7 @@ def plain_dates() -> Effect:
 
 
 def dated(day: date | str) -> Effect:
-    """The first record is of another day, or of what is not a day."""
+    """The first record is of another day, or its date is not a day."""
 
     def edit(body: Json, _request: object) -> Json:
         body["data"][0]["date"] = f"{day}"
@@ -49,7 +49,7 @@ def dated(day: date | str) -> Effect:
 
 
 def in_currency(code: str, record: int | None = None) -> Effect:
-    """Estimates in another currency, of all records or of one."""
+    """Estimates in another currency, in all records or in one."""
 
     def edit(body: Json, _request: object) -> Json:
         records = body["data"] if record is None else [body["data"][record]]
@@ -90,7 +90,7 @@ def same_cursor() -> Effect:
 
 
 def actor_twice() -> Effect:
-    """The first record comes once more at the end of the page, with one session more."""
+    """The first record comes again at the end of the page, with one session more."""
 
     def edit(body: Json, _request: object) -> Json:
         again = deepcopy(body["data"][0])

@@ -33,9 +33,9 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 class Server(ThreadingTCPServer):
-    """Serves on a loopback port, one daemon thread for each connection.
+    """Serves on a loopback port, with one daemon thread for each connection.
 
-    Not one of http.server's own, which look up the host's name when they bind: that takes seconds.
+    Not a server of http.server, which looks up the host's name when it binds: that takes seconds.
     """
 
     allow_reuse_address = True
@@ -62,7 +62,7 @@ class Server(ThreadingTCPServer):
         self._accepting.start()
 
     def stop(self) -> None:
-        """End all connections, also those that hang, and wait for their threads."""
+        """End all connections, including hanging ones, and wait for their threads."""
         self.stopping.set()
         with suppress(OSError):  # connecting wakes the accepting thread
             socket.create_connection(("127.0.0.1", self.port), _POLL).close()
@@ -70,7 +70,8 @@ class Server(ThreadingTCPServer):
         self.server_close()
         for thread, connection in self._live.items():
             with suppress(OSError):
-                # Not SSLSocket.shutdown, which drops the TLS state while a thread may be reading.
+                # Not SSLSocket.shutdown, which drops the TLS state although a thread may be
+                # reading.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
             thread.join(timeout=1)
         self._live.clear()
@@ -101,13 +102,13 @@ class Server(ThreadingTCPServer):
         thread.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print the traceback, unless a client just hung up: that is not an error."""
+        """Print the traceback, unless a client only hung up: that is not an error."""
         if not isinstance(sys.exc_info()[1], OSError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
 
 
 class Served(ABC):
-    """What answers requests on a loopback port from `start` to `stop`, or while it is entered."""
+    """Answers requests on a loopback port from `start` to `stop`, or within its context."""
 
     def __init__(self, port: int = 0, tls: TlsFiles | None = None) -> None:
         self._port, self._tls = port, tls
@@ -122,7 +123,7 @@ class Served(ABC):
         return self
 
     def stop(self) -> None:
-        """Stop, also requests that hang; may be called twice."""
+        """Stop, ending hanging requests too; may be called twice."""
         server, self._server = self._server, None
         if server:
             self._port = server.port  # so that `url` still names the address, which refuses now
@@ -141,7 +142,7 @@ class Served(ABC):
 
     @property
     def port(self) -> int:
-        """Where it answers, or did before it was stopped."""
+        """The port on which it answers, or answered before it was stopped."""
         return self._server.port if self._server else self._port
 
 
@@ -161,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_message: object) -> None:
-        """Log nothing: standard error belongs to the program under test."""
+        """Log nothing: standard error belongs to the program that is being tested."""
 
     def _request(self) -> Request:
         # Not self.path: http.server merges leading slashes, but a path with two must be refused.
@@ -180,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _body(self) -> bytes:
-        """The body that Content-Length announces; a connection with any other kind is closed."""
+        """The body that Content-Length announces; a connection with any other body is closed."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
             self.close_connection = True
@@ -201,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
 
     def _paced(self, head: bytes, body: bytes, answer: Answer) -> Iterator[bytes]:
-        """The pieces in which to send the answer."""
+        """The pieces in which the answer is sent."""
         if answer.pause:
             for line in head.splitlines(keepends=True):
                 yield line
@@ -224,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _pause(self, seconds: float) -> bool:
-        """Whether the simulator stopped meanwhile; then the connection ends."""
+        """Wait; returns whether the simulator stopped meanwhile, which ends the connection."""
         if seconds and self.server.stopping.wait(seconds):
             self.close_connection = True
         return self.server.stopping.is_set()
@@ -237,10 +238,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _reset(self) -> None:
-        """Close with RST, like an application that dies or a firewall."""
+        """Close with RST, like an application that crashes, or a firewall."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         self.close_connection = True
-        self.rfile.close()  # it holds the socket too: the next line alone would not close it
+        self.rfile.close()  # it holds the socket, too: the next line alone would not close it
         self.connection.close()
 
 
@@ -257,7 +258,7 @@ def _parts(answer: Answer) -> tuple[bytes, bytes]:
 
 
 def _head(answer: Answer) -> bytes:
-    """Status line and headers, with the framing that the delivery asks for."""
+    """Status line and headers, with the framing that the delivery requests."""
     framing = [("Content-Length", str(len(answer.body)))]
     version = "HTTP/1.1"
     if answer.delivery in _CHUNKED:

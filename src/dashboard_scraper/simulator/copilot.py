@@ -1,6 +1,7 @@
-"""What people of the organization do with GitHub Copilot: the truth that its reports are made of.
+"""What people of the organization do with GitHub Copilot: the truth from which its reports are
+made.
 
-Nothing here knows the format of a report, so that tests can compare what was read with it.
+Nothing here depends on the format of a report, so that tests can compare with it what was read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _APP_SINCE = date(2026, 7, 28)
 
 
 class Tally(NamedTuple):
-    """The seven counters of a feature, or of several together."""
+    """The seven counters of a feature, or of several features together."""
 
     interactions: int = 0
     generations: int = 0
@@ -34,7 +35,7 @@ NOTHING = Tally()
 
 
 class Feature:
-    """GitHub's names of the features that people use here."""
+    """GitHub's names for the features that people use here."""
 
     COMPLETION = "code_completion"
     INLINE = "chat_inline"
@@ -51,9 +52,9 @@ class Feature:
 
 @dataclass(frozen=True)
 class Usage:
-    """A person's use on one day, by feature; of somebody whom only the server saw, there is none.
+    """A person's use on one day, by feature; empty for somebody whom only the server saw.
 
-    `credits` are in hundredths, None on days before GitHub reported any.
+    `credits` are in hundredths, and None on days before GitHub reported any.
     """
 
     colleague: Colleague
@@ -64,13 +65,13 @@ class Usage:
 
     @property
     def total(self) -> Tally:
-        """All features together."""
+        """The counters of all features together."""
         return add(self.features.values())
 
     @property
     def in_editor(self) -> bool:
-        """Whether GitHub counts the person as a daily active user: the command line alone does
-        not.
+        """Whether GitHub counts the person as a daily active user: using only the command line does
+        not count.
         """
         return set(self.features) != {Feature.CLI}
 
@@ -98,7 +99,7 @@ class Copilot:
         return add(usage.total for usage in self.usage(day))
 
     def active_in(self, day: date, days: int) -> list[Usage]:
-        """All user-days of so many days that end with this one."""
+        """All user-days of the `days` days that end with this one."""
         return [usage for back in range(days) for usage in self.usage(day - timedelta(days=back))]
 
 

@@ -1,4 +1,4 @@
-"""GitHub's endpoints of Copilot's usage reports and seats, and the other host with the reports."""
+"""GitHub's endpoints for Copilot's usage reports and seats, and the other host with the reports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _SCOPES = ("manage_billing:copilot", "read:enterprise")
 
 @dataclass
 class _Link:
-    """A link that was issued: what it leads to, and until when."""
+    """A link that was issued: where it leads, and until when."""
 
     tenant: str
     report: str
@@ -59,7 +59,7 @@ class _Link:
 @dataclass
 class CopilotBehaviour:
     """What tests change: how GitHub says that there is no report, what the token may do, which days
-    are late or differ from their users, and what a client that leaks its token has sent.
+    are late or differ from their users; and what a client that leaks its token has sent.
     """
 
     scopes: tuple[str, ...] = _SCOPES
@@ -76,7 +76,7 @@ class CopilotBehaviour:
 
 
 class CopilotApi(Api):
-    """GitHub's API for those who have a token, or the key of an app that is installed."""
+    """GitHub's API, for clients that have a token, or the key of an installed app."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
@@ -96,7 +96,7 @@ class CopilotApi(Api):
         return request.path.startswith((DOWNLOADS, _INSTALLATIONS, "/enterprises/", "/orgs/"))
 
     def expire_links(self) -> None:
-        """Let every link that was issued expire."""
+        """Let every issued link expire."""
         for link in self._links.values():
             link.expires = 0.0
 
@@ -261,7 +261,7 @@ class CopilotApi(Api):
         today = copilot.organization.today
         holders = [each for each in copilot.assistants.members(COPILOT) if each.has(COPILOT, today)]
         seats = [seat_record(copilot, each, ORGANIZATION, "business") for each in holders]
-        # Whoever has a seat of two organizations has two objects, and counts once.
+        # A person with seats in two organizations has two objects, and counts once.
         seats += [
             seat_record(copilot, each, "another-organization", "enterprise")
             for each in holders[::9]
@@ -275,7 +275,7 @@ class CopilotApi(Api):
         return answer.with_headers(("Link", f'<{following}>; rel="next"'))
 
     def _installation_token(self, request: Request) -> Answer:
-        """A token of the installation, for a JSON Web Token that the app's key has signed."""
+        """A token of the installation, for a JSON Web Token signed with the app's key."""
         import jwt  # noqa: PLC0415
 
         if request.method != "POST" or not request.path.endswith("/access_tokens"):
@@ -305,7 +305,7 @@ def _copilot(organization: Organization) -> Copilot:
 
 
 def _tenant_of(path: str) -> str | None:
-    """Whose reports or seats the path is about; None for anybody else's."""
+    """Whose reports or seats the path asks for; None for any other tenant."""
     for tenant, kind in ((ENTERPRISE, "enterprises"), (ORGANIZATION, "orgs")):
         if path.startswith(f"/{kind}/{tenant}/copilot/"):
             return tenant

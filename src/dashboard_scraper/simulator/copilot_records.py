@@ -1,4 +1,4 @@
-"""GitHub's records, written from the truth: of a user and day, of a whole day, of a seat."""
+"""GitHub's records, made from the truth: of a user and day, of a whole day, of a seat."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CUSTOMISED_SINCE = date(2026, 9, 17)
 
 
 def user_record(usage: Usage, ids: Json) -> Json:
-    """The record of one user and day; `ids` are those of the enterprise or organization."""
+    """The record of one user and day; `ids` identify the enterprise or organization."""
     draws, features = usage.draws, usage.features
     record: Json = {
         "user_id": usage.colleague.account,
@@ -67,7 +67,7 @@ def user_record(usage: Usage, ids: Json) -> Json:
 
 
 def day_record(copilot: Copilot, day: date, ids: Json, drift: Tally) -> Json:
-    """The record of the whole enterprise or organization on a day; `drift` is added to the sums of
+    """The record of the whole enterprise or organization for a day; `drift` is added to the sums of
     the users.
     """
     users = copilot.usage(day)
@@ -90,7 +90,7 @@ def day_record(copilot: Copilot, day: date, ids: Json, drift: Tally) -> Json:
 
 
 def seat_record(copilot: Copilot, colleague: Colleague, organization: str, plan: str) -> Json:
-    """A seat, as an organization assigned it."""
+    """A seat that an organization assigned."""
     last = _last_active(copilot, colleague)
     return {
         "created_at": f"{colleague.joined(COPILOT)}T09:00:00Z",
@@ -107,7 +107,7 @@ def seat_record(copilot: Copilot, colleague: Colleague, organization: str, plan:
 
 
 def _last_active(copilot: Copilot, colleague: Colleague) -> date | None:
-    """The last day of activity in the weeks before today, if there is one."""
+    """The last day of activity in the weeks before today, if there is any."""
     today = copilot.organization.today.toordinal()
     days = (date.fromordinal(today - back) for back in range(1, 60))
     draws = copilot.assistants.draws
@@ -123,7 +123,7 @@ def _seven(tally: Tally) -> Json:
 
 
 def _six(tally: Tally) -> Json:
-    """Without interactions, which GitHub does not have by language."""
+    """All counters except interactions, which GitHub does not have by language."""
     return dict(zip(COUNTERS[1:], tally[1:], strict=True))
 
 
@@ -206,7 +206,7 @@ def _versions(ide: str, usage: Usage) -> Json:
 
 
 def _cli(tally: Tally, day: date | None) -> Json:
-    """`totals_by_cli`; the version is in a user's record only."""
+    """`totals_by_cli`; only a user's record has the version."""
     requests = tally.interactions * 3
     tokens_in, tokens_out = requests * 900, requests * 120
     found: Json = {

@@ -1,4 +1,4 @@
-"""The Analytics API's endpoints of costs and budgets: from an organization and a body to JSON."""
+"""The Analytics API's endpoints for costs and budgets: from an organization and a body to JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RESOURCE_OF = {kind: resource for resource, kind in KINDS.items()}
 MONTHLY = "BUDGET_PERIOD_MONTHLY"
 
 _MOST_POINTS = 1000
-_MOST_PER_PERIOD = 10_000_000  # in a cursor, a period's number is multiplied by it
+_MOST_PER_PERIOD = 10_000_000  # in a cursor, a period's number is multiplied by this
 _PLAIN_TOKENS = 100_000  # larger numbers of tokens are written as text
 
 _Body = TypeVar("_Body")
@@ -103,7 +103,7 @@ def _cost_analytics(organization: Organization, body: bytes) -> Json:
 
 
 def _page(organization: Organization, query: _CostQuery, window: Window) -> tuple[list[Json], str]:
-    """The data points of the requested page, and the cursor of the next one, if any."""
+    """The data points of the requested page, and the cursor of the next page, if any."""
     whole = query.granularity == IN_TOTAL
     periods = [window] if whole else [Window(day, day) for day in window.days()]
     keys, emails = frozenset(query.group_by_keys), frozenset(query.filters.user_emails)
@@ -127,7 +127,7 @@ def _points(
     emails: frozenset[str],
     skip: int,
 ) -> Iterator[_Point]:
-    """The groups of a period, with their sums, but for the first `skip`."""
+    """The groups of a period, with their sums, without the first `skip`."""
     costs = organization.costs
     if not keys and not emails:
         totals = [total for day in period.days() if (total := costs.total(day))]
@@ -196,7 +196,7 @@ def _get_budgets(organization: Organization, body: bytes) -> Json:
 
 
 def _set_budgets(organization: Organization, body: bytes) -> Json:
-    """The shape of this call is a guess: nothing that we have read says it."""
+    """The shape of this call is a guess: no documentation that we have read describes it."""
     budgets = list(_read(_decoded(body, _Overrides).overrides, organization))
     for budget in budgets:
         organization.costs.set_budget(budget)

@@ -57,7 +57,7 @@ _UNATTRIBUTED_EVERY, _CORRECTED_EVERY = 3, 4  # days
 
 
 class Row(NamedTuple):
-    """The cost of a member, by index, and a resource; without a member it belongs to nobody."""
+    """The cost of a member, by index, and a resource; without a member, it belongs to nobody."""
 
     member: int | None
     resource: Resource
@@ -70,9 +70,9 @@ _Key = tuple[int | None, Resource]
 class Costs:
     """An organization's costs and budgets. Thread-safe.
 
-    Besides the costs of usage there are, on some days, negative corrections of a person's costs and
-    costs that belong to nobody. Members have no other costs on days without activity. Revised usage
-    (`Organization.revise`) costs what it did before, except in credits.
+    Besides the costs of usage there are, on some days, negative corrections of a person's costs,
+    and costs that belong to nobody. On days without activity, members have no other costs. Revised
+    usage (`Organization.revise`) costs what it did before, except in credits.
     """
 
     def __init__(self, organization: Organization, billing: Billing) -> None:
@@ -86,20 +86,20 @@ class Costs:
         self._lock = threading.RLock()
 
     def bill_in(self, billing: Billing) -> None:
-        """Switch to the other kind of contract, or stay with the same."""
+        """Switch to the other kind of contract, or keep it if it is the same."""
         with self._lock:
             self.billing = billing
             self._rows.clear()
             self._totals.clear()
 
     def compute_again(self, day: date) -> None:
-        """Forget the day's computed figures, since its usage was revised."""
+        """Drop the day's computed figures, since its usage was revised."""
         with self._lock:
             self._rows.pop(day, None)
             self._totals.pop(day, None)
 
     def rows(self, day: date) -> list[Row]:
-        """Each with a figure other than 0: by member, those of nobody last, then by resource."""
+        """Every row with a figure other than 0: by member, nobody's last, then by resource."""
         with self._lock:
             if day not in self._rows:
                 while len(self._rows) >= _CACHED_DAYS:
@@ -116,7 +116,7 @@ class Costs:
             return self._totals[day]
 
     def of_day(self, day: date) -> CostDay:
-        """The truth about a day in exact decimals, sorted by user, resource type and resource."""
+        """The true costs of a day in exact decimals, sorted by user, resource type and resource."""
         costs = [self.cost(row) for row in self.rows(day)]
         costs.sort(key=lambda cost: (cost.user, cost.resource_type, cost.resource))
         total = self.total(day)
@@ -132,7 +132,7 @@ class Costs:
         return Cost(user, account, *row.resource, self._figures(row.amounts))
 
     def later_credits(self, window: Window) -> dict[int, int]:
-        """In hundredths: what changes of costs added to the credits of usage, by member's index."""
+        """In hundredths, by member index: what changes of costs add to the credits of usage."""
         later: dict[int, int] = {}
         for day in window.days():
             if day not in self._raises and day not in self._added:
@@ -145,14 +145,14 @@ class Costs:
         return {index: units // HUNDREDTH for index, units in later.items()}
 
     def revise(self, day: date) -> None:
-        """Raise the money or the credits of the day's usage."""
+        """Raise the money or the credits that the day's usage costs."""
         with self._lock:
             self._raises[day] = self._raises.get(day, 0) + 1
             self.compute_again(day)
 
     def move(self, day: date) -> tuple[Cost, Cost]:
-        """Move half of one person's costs of a resource to another; returns both rows as they are
-        then. The day's sums stay.
+        """Move half of one person's costs of a resource to another resource; returns both rows as
+        they are then. The day's sums stay the same.
         """
         with self._lock:
             giver, *others = self._rows_of_people(day)
@@ -167,8 +167,8 @@ class Costs:
             )
 
     def plant_spike(self, day: date, member: Member | None = None) -> Cost:
-        """Add twice what all people cost on the day to one model of a person, by default the first
-        with costs; returns the row as it is then.
+        """Add twice the costs of all people on the day to one model of a person, by default of the
+        first one with costs; returns the row as it is then.
         """
         with self._lock:
             rows = self._rows_of_people(day)
@@ -194,7 +194,7 @@ class Costs:
         return sorted(found, key=lambda budget: (budget.user, budget.kind.value))
 
     def set_budget(self, budget: Budget) -> None:
-        """Set a limit, or replace the user's own of that kind."""
+        """Set a limit, replacing the user's own limit of that kind, if any."""
         self._limits[budget.user, budget.kind] = budget.limit
 
     def _limit(self, member: Member) -> Decimal:
@@ -249,7 +249,7 @@ class Costs:
         yield from self._added.get(day, ())
 
     def _of_usage(self, member: Member, day: date, counts: Counts, consumed: int) -> Iterator[Row]:
-        """What the usage `counts` costs; `consumed` are its credits in hundredths."""
+        """The costs of the usage `counts`; `consumed` are its credits in hundredths."""
         index, share, messages = member.index, member.index % 10, counts.messages
         if not messages:
             return
@@ -276,7 +276,7 @@ class Costs:
         return in_dollars(tokens, raised(base, self._raises.get(day, 0)))
 
     def _of_nobody(self, day: date) -> Iterator[Row]:
-        """On every third day: by turns costs, a correction, and costs with a tiny billed amount."""
+        """On every third day, in turn: costs, a correction, or costs with a tiny billed amount."""
         organization, number = self._organization, self._organization.number_of(day)
         turn, rest = divmod(number + organization.seed, _UNATTRIBUTED_EVERY)
         if rest:
@@ -294,8 +294,8 @@ class Costs:
             yield Row(None, QUICK, amounts._replace(billed=_TINY) if turn == 2 else amounts)
 
     def _corrections(self, day: date) -> Iterator[Row]:
-        """On every fourth day, the money of one person is reduced, preferably of somebody who was
-        not active; or credits are moved between models, since the sum must be that of the usage.
+        """On every fourth day, one person's money is reduced, preferably that of somebody who was
+        not active; or credits are moved between models, since their sum must be that of the usage.
         """
         organization = self._organization
         number = organization.number_of(day)

@@ -1,4 +1,4 @@
-"""Cursor's Admin API: the answer to a request about a team, with its pages, limits and errors."""
+"""Cursor's Admin API: the answer to a request about a team, with pages, limits and errors."""
 
 from __future__ import annotations
 
@@ -50,10 +50,11 @@ class _Query(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CursorApi(Api):
-    """The Admin API, for who has the key of the team's administrator; each endpoint has a limit.
+    """The Admin API, for clients that have the key of the team's administrator; each endpoint has a
+    limit.
 
     `plan` is False for a team whose plan does not include the API; `most` is the size of the
-    largest page, whatever is asked for.
+    largest page, whatever is requested.
     """
 
     def __init__(self, stage: Stage, *, plan: bool = True, most: int | None = None) -> None:
@@ -69,7 +70,7 @@ class CursorApi(Api):
 
     @property
     def team(self) -> CursorTeam:
-        """The team of the organization whose figures the APIs have."""
+        """The organization's team, whose figures the API has."""
         return self._team_of(self.stage.organization)
 
     def _team_of(self, organization: Organization) -> CursorTeam:
@@ -108,7 +109,7 @@ class CursorApi(Api):
 
 
 class _Face:
-    """The JSON that the API has of a team."""
+    """The API's JSON about a team."""
 
     def __init__(self, team: CursorTeam, most: int | None) -> None:
         self.team = team
@@ -153,7 +154,7 @@ class _Face:
         }
 
     def _active(self, seats: Sequence[Seat], window: Window) -> list[Seat]:
-        """Who had any activity in the period."""
+        """Everybody who had any activity in the period."""
         return [seat for seat in seats if any(any(self.team.usage(seat, d)) for d in window.days())]
 
     def _rows(self, seats: Sequence[Seat], window: Window) -> list[Json]:
@@ -239,7 +240,7 @@ class _Face:
 
 
 class Minute:
-    """At most so many requests in any minute, which passes `scale` times faster. Thread-safe."""
+    """At most this many requests in any minute, which passes `scale` times faster. Thread-safe."""
 
     def __init__(self, most: int, scale: float) -> None:
         self._length = 60 / scale
@@ -248,7 +249,7 @@ class Minute:
         self._lock = threading.Lock()
 
     def admits(self) -> bool:
-        """Whether this request is within the limit; one that is refused does not count."""
+        """Whether this request is within the limit; refused requests do not count."""
         with self._lock:
             now = time.monotonic()
             if len(self._admitted) == self._most and now - self._admitted[0] < self._length:

@@ -26,12 +26,12 @@ _ROLES = ("owner", "free-owner", *["member"] * 8)
 _MODELS = ("model-a", "model-b", "auto")
 _MOST_REQUESTS = 9  # of each kind on a day
 _DAY_MS = 86_400_000
-_NOISE = 4  # units: what is left of a sum of binary floats
+_NOISE = 4  # units: the remainder of a sum of binary floats
 _REFUND_EVERY, _CLOUD_EVERY = 5, 3  # days
 
 
 class Day(NamedTuple):
-    """The counts of a member's day, in the API's own names."""
+    """The counts of a member's day, under the API's own names."""
 
     totalLinesAdded: int = 0  # noqa: N815 - the names on the wire
     totalLinesDeleted: int = 0  # noqa: N815
@@ -75,12 +75,12 @@ class Seat:
 
     @property
     def public_id(self) -> str:
-        """The id outside of daily usage, where it is a number."""
+        """The id outside daily usage, where it is a number."""
         return f"user_{self.user_id:08x}"
 
 
 class Tokens(NamedTuple):
-    """Of each class."""
+    """The number of tokens of each class."""
 
     input: int
     output: int
@@ -89,8 +89,8 @@ class Tokens(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One request. `seat` is None for a service account or a cloud agent; `tokens` are None where
-    it is not charged by tokens. Amounts are in the unit of CENT.
+    """One request. `seat` is None for a service account or a cloud agent; `tokens` are None if it
+    is not charged by tokens. Amounts are in the unit of CENT.
     """
 
     moment: datetime
@@ -104,13 +104,13 @@ class Event(NamedTuple):
 
     @property
     def ms(self) -> int:
-        """Its time in milliseconds since 1970."""
+        """The event's time in milliseconds since 1970."""
         return ms_of(self.moment)
 
 
 class CostRow(NamedTuple):
     """The sums of the events of one user and model on a day, in units of 10**-18 dollars; tokens
-    are None if one's are.
+    are None if those of any event are.
     """
 
     tokens: Tokens | None
@@ -119,10 +119,10 @@ class CostRow(NamedTuple):
 
 
 class CursorTeam:
-    """Those of an organization who use Cursor, with their usage and events.
+    """The members of an organization who use Cursor, with their usage and events.
 
-    What somebody did who has left has no e-mail address any more, and the list of members leaves
-    them out. `cycle_days` ago, the billing cycle began.
+    The usage of somebody who has left has no e-mail address any more, and the list of members
+    leaves them out. The billing cycle began `cycle_days` ago.
     """
 
     def __init__(self, organization: Organization, cycle_days: int = 10) -> None:
@@ -132,13 +132,13 @@ class CursorTeam:
         self._added: list[Event] = []
 
     def clock(self) -> datetime:
-        """The server's time: now, or noon of an organization's own today."""
+        """The server's time: the current one, or noon of the organization's own today."""
         now, today = datetime.now(UTC), self.organization.today
         return now if utc_day(now) == today else datetime.combine(today, time(12), UTC)
 
     @functools.cached_property
     def seats(self) -> list[Seat]:
-        """Every account that there ever was; the first person who is still there has two."""
+        """Every account that ever existed; the first person who is still in the team has two."""
         found: list[Seat] = []
         people = self._assistants.members(CURSOR)
         there = (
@@ -160,7 +160,7 @@ class CursorTeam:
         return seat.person.has(CURSOR, self.organization.today)
 
     def email(self, seat: Seat) -> str | None:
-        """The e-mail address that the API still knows."""
+        """The e-mail address, if the API still knows it."""
         return seat.person.email if self.is_there(seat) else None
 
     def of_period(self, window: Window) -> list[Seat]:
@@ -185,7 +185,7 @@ class CursorTeam:
         return first if part == 1 else Day(*(w - f for w, f in zip(whole, first, strict=True)))
 
     def user_days(self, day: date) -> dict[str, Day]:
-        """The truth about a day: the counts of every person, by e-mail or by id."""
+        """The true usage of a day: the counts of every person, by e-mail address or by id."""
         found: dict[str, Day] = {}
         for seat in self.of_period(Window(day, day)):
             name = self.email(seat) or f"{seat.user_id}"
@@ -252,14 +252,14 @@ class CursorTeam:
         draws = draw(f"{self.organization.seed}/cursor/{seat.user_id}/{day.toordinal()}/{place}")
         model = _MODELS[draws[2] % len(_MODELS)]
         moment = _moment(day, draws, taken)
-        if place % 4 == 3:  # charged by request, within what the subscription includes
+        if place % 4 == 3:  # charged by request, within the subscription
             return Event(moment, seat, None, model, None, 8 * CENT, False, 10 + draws[3] % 5)
         tokens = _tokens(draws)
         charged = _price(tokens) + (_NOISE if place % 3 == 1 else 0)
         return Event(moment, seat, None, model, tokens, charged, place % 2 == 0, 10 + draws[3] % 30)
 
     def _nobodys(self, day: date, taken: set[int]) -> Iterator[Event]:
-        """A service account's events, and on some days a cloud agent's and a refund to a person."""
+        """Events of a service account; on some days also of a cloud agent, and a refund."""
         seed, number = self.organization.seed, day.toordinal()
         if day > self.organization.today:
             return
@@ -276,7 +276,7 @@ class CursorTeam:
             yield Event(at, there[0], None, _MODELS[0], None, -3 * CENT // 8, True, 0)
 
     def cost_rows(self, day: date) -> dict[tuple[str, str, str, str], CostRow]:
-        """The truth about a day's costs, by user, account, kind of charge and model."""
+        """The true costs of a day, by user, account, kind of charge and model."""
         end = end_of_day(day) - MILLISECOND
         found: dict[tuple[str, str, str, str], list[CostRow]] = {}
         for event in self.events(start_of_day(day), end):
@@ -293,13 +293,13 @@ class CursorTeam:
 
     @property
     def cycle_start(self) -> datetime:
-        """When the billing cycle began: not at midnight."""
+        """The moment at which the billing cycle began: not at midnight."""
         day = self.organization.today - timedelta(days=self.cycle_days)
         return datetime.combine(day, time(14, 30, 0, 123_000), UTC)
 
     def spend(self) -> list[tuple[Seat, int, int]]:
-        """Of each member, what was charged in the cycle so far: on demand, and with what the
-        subscription includes.
+        """What each member was charged so far in the cycle: on demand, and including what the
+        subscription covers.
         """
         sums: dict[int, list[int]] = {}
         for event in self.events(self.cycle_start, self.clock()):
@@ -310,7 +310,7 @@ class CursorTeam:
         return [(seat, *sums.get(seat.user_id, (0, 0))) for seat in self.listed()]
 
     def listed(self) -> list[Seat]:
-        """The list of members: without those who left."""
+        """The list of members, without those who left."""
         return [seat for seat in self.seats if self.is_there(seat)]
 
 
@@ -325,14 +325,14 @@ def moment_of(ms: int) -> datetime:
 
 
 def cents_text(units: int) -> str:
-    """An amount in cents as JSON has it: exact, and whole cents without a point."""
+    """An amount in cents, as in JSON: exact, and whole cents without a decimal point."""
     whole, fraction = divmod(abs(units), CENT)
     digits = f"{fraction:017}".rstrip("0")
     return f"{'-' if units < 0 else ''}{whole}{f'.{digits}' if digits else ''}"
 
 
 def _added(many: Iterable[CostRow]) -> CostRow:
-    """The sum, which has unknown tokens where one has."""
+    """The sum; its tokens are unknown if those of either are."""
     tokens: Tokens | None = Tokens(0, 0, 0, 0)
     billed = charged = 0
     for row in many:
@@ -358,7 +358,7 @@ def _both(first: Tokens | None, second: Tokens | None) -> Tokens | None:
 
 
 def _moment(day: date, draws: Sequence[int], taken: set[int]) -> datetime:
-    """A millisecond of the day that no other event has; the last one of a day is among them."""
+    """A millisecond of the day that no other event has; some events get the day's last one."""
     ms = (draws[0] * 1319 + draws[1]) % _DAY_MS if draws[0] % 50 else _DAY_MS - 1
     while ms in taken:
         ms = (ms + 7919) % _DAY_MS
@@ -371,6 +371,6 @@ def _tokens(draws: Sequence[int]) -> Tokens:
 
 
 def _price(tokens: Tokens) -> int:
-    """In millionths of a cent a token, so with six decimals."""
+    """The price per token, in millionths of a cent, so with six decimals."""
     weights = (300, 1500, 375, 30)
     return sum(n * weight for n, weight in zip(tokens, weights, strict=True)) * (CENT // 10**6)

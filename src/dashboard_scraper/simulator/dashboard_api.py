@@ -25,7 +25,7 @@ _INACTIVE = Total(NOTHING, 0)
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How the user statistics are paged; without a `list_key` they are a bare array."""
+    """How the user statistics are paged; without a `list_key`, they are a bare array."""
 
     style: Literal["none", "next", "next-relative", "cursor"] = "none"
     page_size: int = 50
@@ -44,7 +44,7 @@ def answer(
 ) -> object:
     """The JSON of one of `ENDPOINTS`; AnswerError for dates or a cursor that cannot be read.
 
-    `base` is the origin that an absolute `next` starts with.
+    `base` is the origin with which an absolute `next` starts.
     """
     texts = [query.get(name, "") for name in ("startDate", "endDate")]
     if any(character.isspace() for text in texts for character in text):
@@ -59,7 +59,7 @@ def answer(
 
 
 def date_parameter(day: date) -> str:
-    """The compact JSON object that the server understands."""
+    """The JSON of a date, compact, as the server understands it."""
     return msgspec.json.encode(_Date(day.year, day.month, day.day)).decode()
 
 

@@ -31,7 +31,7 @@ _DAYS = (
 
 
 class Delivery(Enum):
-    """How much is sent; each CUT_ ends half-way, with another framing of the body."""
+    """How much of the answer is sent; each CUT_ ends half-way, with another framing of the body."""
 
     WHOLE = "whole"
     CUT_LENGTH = "length"
@@ -39,7 +39,7 @@ class Delivery(Enum):
     CUT_CLOSE = "close"
     RESET = "reset"
     RESET_MID_BODY = "reset mid body"
-    CUT_LAST_CHUNK = "last chunk"  # the whole body, without the chunk that ends it
+    CUT_LAST_CHUNK = "last chunk"  # the whole body, without the final chunk that ends it
     CUT_HEAD = "head"  # not even all headers
 
 
@@ -47,8 +47,8 @@ class Delivery(Enum):
 class Answer:
     """An answer; `hang` is the seconds before it, `drip` the seconds after each byte of the body.
 
-    `interim` is the status and number of interim answers before it (None: endless), one every
-    `pause` seconds; each line of the head takes `pause` seconds too.
+    `interim` is the status and number of interim answers before it (None: endlessly many), one
+    every `pause` seconds; each line of the head also takes `pause` seconds.
     """
 
     status: int
@@ -79,7 +79,7 @@ class AnswerError(Exception):
 class Request:
     """A received request; `arrived` is monotonic, `status` what was sent (0: no status line).
 
-    The names of `headers` are in lower case.
+    The names in `headers` are lower-case.
     """
 
     method: str
@@ -94,7 +94,7 @@ class Request:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those of the query, or the fields of a JSON body; empty for a body that has none."""
+        """The parameters of the query, or the fields of a JSON body; empty if it has none."""
         if not self.body:
             return dict(self.query)
         try:
@@ -104,17 +104,17 @@ class Request:
 
     @property
     def cursor(self) -> str | None:
-        """The cursor of the page it asks for; None for the first."""
+        """The cursor of the requested page; None for the first page."""
         return self.parameters.get("cursor") or None
 
     @property
     def key(self) -> object:
-        """Equal for requests for the same page of the same answer."""
+        """Equal for all requests for the same page of the same answer."""
         return self.path, frozenset(self.query.items()), self.body
 
     @property
     def answer_key(self) -> object:
-        """Equal for requests for any page of the same answer."""
+        """Equal for all requests for any page of the same answer."""
         fields = {name: each for name, each in self.parameters.items() if name != "cursor"}
         return self.path, msgspec.json.encode(fields, order="sorted")
 
@@ -125,7 +125,7 @@ class Request:
 
     @property
     def day(self) -> date | None:
-        """The single day it asks for, with any API's parameters; None for anything else."""
+        """The single day that it asks for, in any API's parameters; None for any other request."""
         asked = self.parameters
         if isinstance(asked.get("startDate"), int):
             return _whole_day(asked["startDate"], asked.get("endDate"))
@@ -160,7 +160,7 @@ def offset_of(cursor: str | None, scope: str) -> int:
 
 
 def invalid(message: str) -> AnswerError:
-    """The refusal of a parameter."""
+    """The refusal of a parameter's value."""
     return AnswerError(400, "InvalidArgument", message)
 
 

@@ -60,7 +60,7 @@ Pages = list[Records]
 
 
 def _middle_lost(pages: Pages) -> Pages:
-    """Lose a page with an active person: inactive ones may be missing from an honest list too."""
+    """Lose a page with an active person: inactive ones may be missing from honest lists, too."""
     lost = next((page for page in pages[1:] if any(map(is_active, page))), None)
     return [page for page in pages if page is not lost]
 
@@ -75,7 +75,7 @@ def _middle_gone(honest: Organization) -> Altered:
 
 
 def _border_lost(pages: Pages) -> Pages:
-    """As when somebody moves to a page that was read already, and somebody else comes twice."""
+    """As if somebody moved to a page that was already read, and somebody else came twice."""
     if not (lost := next(filter(is_active, itertools.chain(*pages[1:])), None)):
         return pages
     twice = pages[0][-1]
@@ -116,7 +116,7 @@ PAGES = [
 
 
 def _half(night: Night) -> list[Fault]:
-    """Half of the users, with totals that agree."""
+    """Half of the users, with matching totals."""
     return without(lambda member: member.index % 2 == 0)(night)
 
 
@@ -129,7 +129,7 @@ def _none_with(**fields: object) -> Tell:
 
 
 def _in_metadata(fields: Callable[[Request], Record]) -> list[Fault]:
-    """Fields in the Analytics API's metadata; for the dashboard, beside the records."""
+    """Fields in the Analytics API's metadata or, for the dashboard, beside the records."""
 
     def edit(body: Record, request: Request) -> Record:
         if "metadata" in body:
@@ -282,7 +282,7 @@ def _one_named(change: Callable[[str], str]) -> Tell:
 
 
 def _exchanged(record: Record, request: Request) -> None:
-    """Turn people into service accounts, and the other way round."""
+    """Turn people into service accounts, and vice versa."""
     if is_dashboard(request):
         named(record, name_of(record).partition("@")[0])
     elif ACCOUNT in record:

@@ -1,4 +1,4 @@
-"""Lies about figures: of other people, days or amounts, with totals that agree or not."""
+"""Lies about figures: other people's, other days' or other amounts, with matching totals or not."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _same_day(night: Night, endpoints: Iterable[str | None] = EVERYTHING) -> lis
 def _stale(night: Night) -> list[Fault]:
     honest = night.honest
     sizes = len(honest.people), honest.seed, len(honest.accounts)
-    old = Organization(*sizes, honest.today)  # as it was before any day grew
+    old = Organization(*sizes, honest.today)  # as it was before any day was revised
     return figures_of(night, old)
 
 

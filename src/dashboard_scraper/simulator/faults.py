@@ -39,10 +39,11 @@ _CUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An effect on requests for `endpoint` (the last segment of the path) and a single `day`, for
-    which `asks` is true, such as `ungrouped`.
+    """An effect on requests for `endpoint` (the last segment of the path) and a single `day` for
+    which `asks`, such as `ungrouped`, is true.
 
-    It skips the first `after` of them, and applies `times` times. None means any, or always.
+    It skips the first `after` of these requests, and applies `times` times. None means any, or
+    always.
     """
 
     effect: Effect
@@ -61,12 +62,12 @@ class Fault:
 
 
 def grouped(request: Request) -> bool:
-    """Whether it asks for costs in groups."""
+    """Whether the request asks for costs in groups."""
     return bool(request.parameters.get("group_by_keys"))
 
 
 def ungrouped(request: Request) -> bool:
-    """Whether it asks for the sums of costs alone."""
+    """Whether the request asks only for the sums of costs."""
     return not grouped(request)
 
 
@@ -86,7 +87,7 @@ class FaultBook:
             self._seen.clear()
 
     def apply(self, answer: Answer, request: Request) -> Answer:
-        """The answer after every fault that applies to the request."""
+        """The answer after all faults that apply to the request."""
         for effect in self._due(request):
             answer = effect(answer, request)
         return answer
@@ -122,7 +123,7 @@ def reset_mid_body() -> Effect:
 
 
 def hang(seconds: float) -> Effect:
-    """Send nothing for so long, then the answer."""
+    """Send nothing for this long, then the answer."""
     return lambda answer, _request: replace(answer, hang=seconds)
 
 
@@ -134,7 +135,8 @@ def drip(seconds_per_byte: float) -> Effect:
 def cut_body(
     framing: Literal["length", "chunked", "close", "last chunk", "head"] = "length",
 ) -> Effect:
-    """End the connection half-way through the body, which a client can notice with some `framing`.
+    """End the connection half-way through the body, in a way that a client can notice with some
+    `framing`.
 
     With "close", the end of the connection is the end of the body, as in HTTP/1.0. With "last
     chunk", only the final empty chunk is missing; with "head", the headers are cut.
@@ -154,7 +156,7 @@ def slow_head(seconds_a_line: float) -> Effect:
 
 
 def long_head(lines: int, length: int) -> Effect:
-    """Add so many headers of so many characters."""
+    """Add this many headers of this many characters."""
     more = tuple((f"X-Line-{number}", "x" * length) for number in range(lines))
     return lambda answer, _request: answer.with_headers(*more)
 
@@ -182,12 +184,12 @@ _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "raw deflate": _bare_deflate,
-    "br": bytes,  # only in name: a client that did not ask for it must refuse it
+    "br": bytes,  # only claimed: a client that did not ask for this encoding must refuse it
 }
 
 
 def page(title: str, status: int = 200, server: str = "", *headers: tuple[str, str]) -> Effect:
-    """An HTML page, like that of a filter or a check for bots."""
+    """An HTML page, like one of a filter or a bot check."""
     body = f"<!DOCTYPE html><html><head><title>{title}</title></head></html>".encode()
     named = (("Server", server),) if server else ()
     return lambda _answer, _request: Answer(status, body, "text/html", headers=named + headers)
@@ -221,13 +223,13 @@ def set_cookie(header: str) -> Effect:
 
 
 def rename_key(old: str, new: str) -> Effect:
-    """Rename a key wherever it is in the answer."""
+    """Rename a key everywhere in the answer."""
     return edited(lambda body, _request: _renamed(body, old, new))
 
 
 def set_value(field: str, value: object, record: int | None = None) -> Effect:
-    """Replace a value in every record or the one with that index, in the record itself or in the
-    object within it that has the field.
+    """Replace a value in every record or in the one with that index: in the record itself, or in
+    the object within it that has the field.
     """
 
     def edit(body: Json, _request: Request) -> Json:
@@ -308,7 +310,7 @@ def remove_field(name: str, record: int | None = None) -> Effect:
 
 
 def repeat_cursor() -> Effect:
-    """Every page but the first names itself as the next one."""
+    """Every page except the first names itself as the next one."""
 
     def edit(body: Json, request: Request) -> Json:
         if request.cursor:
@@ -319,7 +321,7 @@ def repeat_cursor() -> Effect:
 
 
 def alternate_cursors() -> Effect:
-    """Cursors alternate A, B, A, B endlessly; this needs at least three pages."""
+    """The cursors alternate A, B, A, B endlessly; this needs at least three pages."""
     first_two: dict[object, list[str]] = {}
 
     def edit(body: Json, request: Request) -> Json:
@@ -335,7 +337,7 @@ def alternate_cursors() -> Effect:
 
 
 def next_elsewhere(url: str) -> Effect:
-    """The answer's `next` is a page on another origin."""
+    """The answer's `next` is a URL on another origin."""
 
     def edit(body: Json, _request: Request) -> Json:
         return {**body, "next": url} if isinstance(body, dict) else body
@@ -396,7 +398,7 @@ def _chosen(body: Json, index: int | None) -> list[Json]:
 
 
 def holder(record: Json, field: str) -> Json:
-    """The object that has the field: one within the record, such as its `metrics`, or itself."""
+    """The object that has the field: the record itself or one within it, such as its `metrics`."""
     inner = (record.get(name) for name in _WITHIN_RECORDS)
     return next((each for each in inner if isinstance(each, dict) and field in each), record)
 
@@ -410,8 +412,8 @@ def _renamed(value: Json, old: str, new: str) -> Json:
 
 
 def _raised(record: Json) -> Json:
-    """The record with every integer one higher, also those written as text, except active days: one
-    day has one at most.
+    """The record with every integer raised by one, including those written as text, except active
+    days: a day has at most one.
     """
     if isinstance(record, str) and record.isdecimal():
         return f"{int(record) + 1}"

@@ -1,4 +1,4 @@
-"""Maps the organization's counts to the field names of either of Augment's APIs."""
+"""Maps the organization's counts to the field names of Augment's two APIs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before an API: the dashboard's session, and a rate limit."""
+"""What comes before an API: the dashboard's session, and a rate limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dashboard_scraper.simulator.exchange import Headers
 
 COOKIE_NAME = "_session"
 
-_GRACE = 16  # values of a rolling session that are valid at once, for concurrent requests
+_GRACE = 16  # values of a rolling session that are valid at the same time, for concurrent requests
 
 
 class Session:
@@ -50,12 +50,12 @@ class Session:
             self._good.clear()
 
     def shorten(self, seconds: float) -> None:
-        """Let it expire so long after its last use."""
+        """Let it expire this long after its last use."""
         with self._lock:
             self._seconds = seconds
 
     def admit(self, value: str) -> Headers | None:
-        """The headers to add to an authorised answer; None for an invalid value."""
+        """The headers to add to an authorised answer; None if the value is invalid."""
         with self._lock:
             if unquote(value) not in self._good or self._left == 0:
                 return None
@@ -74,7 +74,7 @@ class Session:
         self._serial += 1
         digest = blake2b(f"{self._seed}/session/{self._serial}".encode(), digest_size=40).digest()
         payload = base64.b64encode(digest[:16]).decode()
-        # Real signed cookies have these characters too, which differ once URL-encoded.
+        # Real signed cookies also have these characters, which differ when URL-encoded.
         self.newest = f"{payload}.{self._serial}/+{digest[16:].hex()}="
         self._good.append(self.newest)
 
@@ -91,7 +91,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self) -> str | None:
-        """None if a request may pass; else the value for Retry-After, in real seconds."""
+        """None if a request may pass, else the value of Retry-After, in real seconds."""
         with self._lock:
             now = time.monotonic()
             refill = (now - self._since) * self._per_second
@@ -104,7 +104,7 @@ class Bucket:
 
 
 def session_value(header: str | None) -> str | None:
-    """The session's value in a Cookie header; None without one, CookieError for several."""
+    """The session's value in a Cookie header; None if there is none, CookieError for several."""
     pairs = (pair.strip().partition("=") for pair in (header or "").split(";"))
     values = [value for name, _, value in pairs if name == COOKIE_NAME]
     if len(values) > 1:

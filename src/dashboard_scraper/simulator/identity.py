@@ -1,5 +1,5 @@
-"""An identity provider on a loopback port of its own: a password, a second factor, a remembered
-device, and a sign-in that lasts until it is ended.
+"""An identity provider on its own loopback port: a password, a second factor, a remembered device,
+and a sign-in that lasts until it is ended.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _FACTOR_FORM = (
     "<label><input name=remember type=checkbox value=yes>Remember this device</label>"
     "<button>Sign in</button></form>"
 )
-# As Google's: an honest browser says in this property that a program has started it.
+# As Google's does: with this property, an honest browser says that a program has started it.
 _ONLY_PEOPLE = f"<script>if (navigator.webdriver) location.replace('{REJECTED}')</script>"
 
 
 class IdentityProvider(Served):
-    """Serves at the host `localhost`, while the dashboard is at `127.0.0.1`: cookies do not know
-    ports. Thread-safe.
+    """Serves at the host `localhost`, but the dashboard is at `127.0.0.1`, since cookies do not
+    distinguish ports. Thread-safe.
 
-    With `refuses_automation`, a browser that says that a program has started it gets no form. It
-    also sets a cookie with the name of the dashboard's session, which is not one.
+    With `refuses_automation`, a browser that says that a program has started it gets no form. The
+    provider also sets a cookie with the name of the dashboard's session that is no session.
     """
 
     user, password, code = "person@example.com", "correct horse", "123456"
@@ -57,14 +57,14 @@ class IdentityProvider(Served):
         return f"http://localhost:{self.port}"
 
     def end_sign_ins(self, *, devices: bool = False) -> None:
-        """Ask everybody for the password again, and with `devices` for the second factor too."""
+        """Ask everybody for the password again and, with `devices`, also for the second factor."""
         with self._lock:
             self._sign_ins.clear()
             if devices:
                 self._devices.clear()
 
     def redeem(self, code: str) -> bool:
-        """Whether it issued the code, which is valid once."""
+        """Whether it issued the code; a code is valid once."""
         with self._lock:
             known = code in self._codes
             self._codes.discard(code)

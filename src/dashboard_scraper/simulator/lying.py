@@ -1,6 +1,6 @@
 """Building blocks of lies: answers for another organization, or altered answers.
 
-Each lie has faults for both of Augment's APIs; a program uses one of them.
+Each lie has faults for both of Augment's APIs; a program uses only one of these.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Figures = Callable[[Organization, Member, date], Counts]
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One run: the days that it asks for, and the simulator that answers."""
+    """One run: the days that it requests, and the simulator that answers."""
 
     simulator: Simulator
     window: Window
@@ -47,7 +47,7 @@ class Night:
 
     @property
     def newest(self) -> date:
-        """The day that no earlier run has asked for."""
+        """The day that no earlier run has requested."""
         return self.window.end
 
     @property
@@ -66,11 +66,11 @@ Tell = Callable[[Night], list[Fault]]
 
 
 class Unseen(IntEnum):
-    """For which days nothing can reveal that an answer is a lie; each includes those before it."""
+    """For which days nothing can reveal a lie; each value includes those before it."""
 
     NEVER = 0
-    FIRST_NIGHT = 1  # no other day is stored yet to compare with
-    FIRST_FETCH = 2  # other days are stored, but differ as much from each other
+    FIRST_NIGHT = 1  # no other day is stored yet for comparison
+    FIRST_FETCH = 2  # other days are stored, but differ from each other as much
     ALWAYS = 3  # not even an earlier answer for the same day reveals it
 
 
@@ -78,7 +78,7 @@ class Unseen(IntEnum):
 class Lie:
     """A lie, told by the faults of one night.
 
-    `unseen` says for which days it cannot be detected, and `why`. Only `sources` can tell it, and
+    `unseen` says for which days it cannot be detected, and `why`. It is told only by `sources`, and
     only from the night `from_night` on.
     """
 
@@ -91,7 +91,7 @@ class Lie:
 
 
 class Altered(Organization):
-    """The same people with other figures, and without those who are `gone`; with the true costs."""
+    """The same people with other figures, without those who are `gone`, and with the true costs."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ def figures_of(
     endpoints: Iterable[str | None] = EVERYTHING,
     day: date | None = None,
 ) -> list[Fault]:
-    """The endpoints answer with another organization's figures."""
+    """Let the endpoints answer with another organization's figures."""
 
     def effect(_answer: Answer, request: Request) -> Answer:
         return night.simulator.answer_for(organization, request)
@@ -130,7 +130,7 @@ def figures_of(
 
 
 def always(faults: list[Fault]) -> Tell:
-    """The same on any night."""
+    """The same faults on every night."""
     return lambda _night: faults
 
 
@@ -143,7 +143,7 @@ def without(gone: Callable[[Member], bool], endpoints: Iterable[str | None] = EV
 
 
 def on(days: Iterable[date], figures: Figures) -> Figures:
-    """Other figures on these days, the true ones on all others."""
+    """Other figures on these days, and the true ones on all others."""
     chosen = frozenset(days)
 
     def figures_on(honest: Organization, member: Member, day: date) -> Counts:
@@ -175,7 +175,7 @@ def of_day(other: Callable[[date], date]) -> Figures:
 
 
 def of_days_until(days: int) -> Figures:
-    """The sum of so many days up to the requested one."""
+    """The sum of the last days, this many, up to the requested one."""
 
     def figures(honest: Organization, member: Member, day: date) -> Counts:
         return add(honest.figures(member, day - timedelta(number)) for number in range(days))
@@ -184,7 +184,7 @@ def of_days_until(days: int) -> Figures:
 
 
 def every_second(effect: Effect) -> Effect:
-    """The lie and the truth by turns, for each kind of request."""
+    """The lie and the truth in turn, for each kind of request."""
     asked: dict[object, int] = {}
     lock = threading.Lock()
 
@@ -197,12 +197,12 @@ def every_second(effect: Effect) -> Effect:
 
 
 def alternating(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults, each applied every second time."""
+    """The faults, each applied to every second request."""
     return [replace(fault, effect=every_second(fault.effect)) for fault in faults]
 
 
 def in_users(change: Change, day: date | None = None) -> list[Fault]:
-    """Changed records of users; the number of users that the answer states is changed with them."""
+    """Change records of users, and with them the number of users that the answer states."""
 
     def edit(body: Any, request: Request) -> Any:
         return _with_records(body, change(records_of(body), request))
@@ -240,7 +240,7 @@ def beside_users(fields: Record) -> list[Fault]:
 def in_pages(
     night: Night, organization: Organization, change: Callable[[list[Records]], list[Records]]
 ) -> list[Fault]:
-    """Send the users in altered pages of three; the cursor is a page's number."""
+    """Send the users in altered pages of three; the cursor is the number of a page."""
 
     def effect(_answer: Answer, request: Request) -> Answer:
         query = {name: value for name, value in request.query.items() if name != "cursor"}
@@ -276,18 +276,18 @@ def in_totals(metric: Metric, by: int, day: date) -> list[Fault]:
 
 
 def in_text(change: Callable[[bytes, Request], bytes], endpoints: Iterable[str]) -> list[Fault]:
-    """Change the text of an answer, to what JSON libraries do not write."""
+    """Change the text of an answer to text that JSON libraries do not write."""
 
     return [Fault(rewritten(change), endpoint) for endpoint in endpoints]
 
 
 def is_dashboard(request: Request) -> bool:
-    """Whether the request is for the dashboard, not the Analytics API."""
+    """Whether the request is for the dashboard, not for the Analytics API."""
     return request.endpoint in (USERS[0], TOTALS[0])
 
 
 def field_of(metric: Metric, request: Request) -> str:
-    """The requested API's name of a metric."""
+    """The name of a metric in the requested API."""
     return FIELDS[metric] if is_dashboard(request) else metric.name
 
 

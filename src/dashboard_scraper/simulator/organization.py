@@ -1,4 +1,4 @@
-"""A made-up organization: who belongs to it, and what each did on each day.
+"""A made-up organization: who belongs to it, and what everybody did on each day.
 
 Every figure depends only on the seed, the member and the day, not on earlier requests.
 """
@@ -47,7 +47,7 @@ _CACHED_RANGES = 16
 
 
 class Counts(NamedTuple):
-    """What was counted in any period; each field can be summed and divided by itself.
+    """What was counted in some period; each field can be summed and divided separately.
 
     `cli` is the command-line agent used by hand, `script` the one used by scripts.
     """
@@ -118,8 +118,8 @@ _ACCOUNT_PROFILE = Habits(script=80)
 class Member:
     """A person, or a service account; `name` is an address or the account's name.
 
-    `chance` of activity on a weekday is out of 65536; 0 is a member who is never active.
-    `places` are (language, editor, weight of 100), where the member works in an editor.
+    `chance` is the chance of activity on a weekday, out of 65536; 0 is a member who is never
+    active. `places` are (language, editor, weight out of 100), for members who work in an editor.
     """
 
     index: int
@@ -137,7 +137,7 @@ class Member:
 
 
 class Part(NamedTuple):
-    """The part of a user-day in one language and editor."""
+    """The part of a user-day that belongs to one language and editor."""
 
     language: str
     editor: str
@@ -154,9 +154,10 @@ class Total(NamedTuple):
 class Organization:
     """`users` people at example.com and some service accounts; `today` is the current UTC day.
 
-    When members join and leave depends on `today`; the figures of a day do not, unless there is an
-    `epoch`: then they depend on how many days it is from there, and on the weekday, and not on the
-    date. `billing` is the unit of its contract: `costs` has what the usage costs in it.
+    When members join and leave depends on `today`. The figures of a day depend on its date, not on
+    `today`; with an `epoch`, they depend instead on the number of days since then, and on the
+    weekday. `billing` is the unit of the organization's contract: `costs` has the costs of the
+    usage in it.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class Organization:
         self.costs = Costs(self, billing)
 
     def number_of(self, day: date) -> int:
-        """What a day's figures are drawn with."""
+        """The number from which a day's figures are drawn."""
         return day.toordinal() - self._epoch
 
     def figures(self, member: Member, day: date) -> Counts:
@@ -204,7 +205,7 @@ class Organization:
         return counts
 
     def revise(self, day: date) -> None:
-        """Raise the day's figures, for everyone who was active on it."""
+        """Raise the day's figures for everybody who was active on it."""
         with self._lock:
             self._revisions[day] = self.revisions(day) + 1
             self._days.pop(day, None)
@@ -216,7 +217,7 @@ class Organization:
         return self._revisions.get(day, 0)
 
     def totals(self, window: Window) -> dict[int, Total]:
-        """The totals by member index, in order, of those with any activity in the window."""
+        """The totals by member index, in order, of everybody with any activity in the window."""
         with self._lock:
             if window.start == window.end:
                 return self._day(window.start)
@@ -231,7 +232,7 @@ class Organization:
         return self._moment(member, member.joined, first_hour=6) if member.chance else None
 
     def last_seen(self, member: Member, by: date) -> str | None:
-        """Like `first_seen`, but the last activity up to the end of the day `by`."""
+        """Like `first_seen`, for the last activity up to the end of the day `by`."""
         day = min(by, self.today, member.left or by)
         while day >= member.joined and member.chance:
             if self._active(member, day) is not None:
@@ -311,7 +312,7 @@ class Organization:
 
 
 def address(index: int, first: int, last: int) -> str:
-    """The made-up address of the person with this index, of two names that are drawn."""
+    """The made-up address of the person with this index, made from two drawn names."""
     names = _FIRST_NAMES[first % len(_FIRST_NAMES)], _LAST_NAMES[last % len(_LAST_NAMES)]
     return f"{'.'.join(names)}{index + 1}@example.com"
 

@@ -14,7 +14,7 @@ HUNDREDTH = ONE // 100
 
 
 class Amounts(NamedTuple):
-    """Tokens, and money and credits in units of 10**-12; each field can be summed by itself."""
+    """Tokens, and money and credits in units of 10**-12; each field can be summed separately."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -49,7 +49,7 @@ NO_TOKENS: Tokens = (0, 0, 0, 0)
 
 
 def tokens_of(messages: int, draws: tuple[int, ...]) -> Tokens:
-    """What so many messages use."""
+    """What this many messages use."""
     if not messages:
         return NO_TOKENS
     sent = messages * (4000 + draws[0] % 30_000) + draws[1] % 997
@@ -63,7 +63,7 @@ def price_of(tokens: Tokens, model: Resource) -> int:
 
 
 def in_dollars(tokens: Tokens, base: int) -> Amounts:
-    """Base cost, billed amount and estimate are three figures that differ."""
+    """Base cost, billed amount and estimate, which are three different figures."""
     return Amounts._make((*tokens, base, base * 9137 // 10_000, base * 1125 // 1000, 0))
 
 
@@ -72,12 +72,12 @@ def in_credits(tokens: Tokens, consumed: int) -> Amounts:
 
 
 def add(many: Iterable[Amounts]) -> Amounts:
-    """The sum, field by field; there must be one."""
+    """The sum, field by field, of at least one."""
     return Amounts(*map(sum, zip(*many, strict=True)))
 
 
 def whole_credits(amounts: Amounts) -> Amounts:
-    """With credits in hundredths, as the usage of credits has them."""
+    """The amounts with credits in whole hundredths, like the credits of usage."""
     return amounts._replace(credits=amounts.credits // HUNDREDTH * HUNDREDTH)
 
 
@@ -87,7 +87,7 @@ def decimal(units: int) -> Decimal:
 
 
 def text(units: int, decimals: int = 4) -> str:
-    """The amount in full; with a fraction, it has at least so many decimals."""
+    """The amount in full; if it has a fraction, with at least this many decimals."""
     digits = f"{abs(units):0{_DIGITS + 1}}"
     whole, fraction = digits[:-_DIGITS], digits[-_DIGITS:].rstrip("0")
     sign = "-" if units < 0 else ""

@@ -32,15 +32,14 @@ from dashboard_scraper.simulator.organization import Member, Organization
 
 
 class Simulator(Served):
-    """Simulates the APIs of all sources while it is entered or started.
+    """Simulates the APIs of all sources after `start`, or while its context is entered.
 
-    `latency` is in seconds per request. With `clock_scale`, the time of the rate limit runs so many
-    times faster. `paging` is for the dashboard's user statistics. `billing` switches the
-    organization's contract to dollars or credits; `costs_refused` is the status that every request
-    for costs and budgets gets, as where a tenant does not have these endpoints. `cursor_plan` says
-    whether the Cursor team's plan includes the Admin API, `cursor_page` how large its pages are at
-    most. With a started `identity`, the dashboard has a home page, which sends browsers there to
-    sign in.
+    `latency` is in seconds per request. With `clock_scale`, the time of the rate limit runs that
+    many times faster. `paging` is for the dashboard's user statistics. `billing` switches the
+    organization's contract to dollars or credits. `costs_refused` is the status of every answer
+    about costs and budgets, as for a tenant without these endpoints. `cursor_plan` says whether the
+    Cursor team's plan includes the Admin API, `cursor_page` is the largest size of its pages. With
+    a started `identity`, the dashboard has a home page, which sends browsers there to sign in.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class Simulator(Served):
 
     @property
     def organization(self) -> Organization:
-        """Whose figures the APIs have."""
+        """The organization whose figures the APIs have."""
         return self._stage.organization
 
     @organization.setter
@@ -108,7 +107,7 @@ class Simulator(Served):
 
     @property
     def token(self) -> str:
-        """Of the Analytics API."""
+        """The token for the Analytics API."""
         return self._analytics.token
 
     @property
@@ -125,11 +124,11 @@ class Simulator(Served):
         self._dashboard.session.expire()
 
     def shorten_session(self, seconds: float) -> None:
-        """Let the session expire so long after its last use."""
+        """Let the session expire this long after its last use."""
         self._dashboard.session.shorten(seconds)
 
     def linger(self) -> None:
-        """Let the home page show itself also to those whose session is over."""
+        """Let the home page show itself also to browsers whose session has ended."""
         self._dashboard.lingers = True
 
     def sign_in(self) -> str:
@@ -149,21 +148,21 @@ class Simulator(Served):
         self._stage.bodies.clear()
 
     def revise_costs(self, day: date) -> None:
-        """Raise what the day's usage costs, but not the usage."""
+        """Raise the costs of the day's usage, but not the usage."""
         self.organization.costs.revise(day)
         self._stage.bodies.clear()
 
     def move_costs(self, day: date) -> tuple[Cost, Cost]:
-        """Move half of one person's costs of a resource to another; returns both rows as they are
-        then. The day's sums stay.
+        """Move half of one person's costs of a resource to another resource; returns both rows as
+        they are then. The day's sums stay the same.
         """
         moved = self.organization.costs.move(day)
         self._stage.bodies.clear()
         return moved
 
     def plant_spike(self, day: date, member: Member | None = None) -> Cost:
-        """Add twice what all people cost on the day to one model of a person, by default the first
-        with costs; returns the row as it is then.
+        """Add twice the costs of all people on the day to one model of a person, by default of the
+        first one with costs; returns the row as it is then.
         """
         spike = self.organization.costs.plant_spike(day, member)
         self._stage.bodies.clear()
@@ -212,7 +211,7 @@ class Simulator(Served):
         )
 
     def _respond(self, request: Request) -> Answer | None:
-        """Answer, and record the request first, so that whoever has the answer finds the record."""
+        """Answer, but record the request first: a client that has the answer finds it recorded."""
         with self._counted():
             if self._pause(self.latency):
                 return None
@@ -221,7 +220,7 @@ class Simulator(Served):
             return None if self._pause(answer.hang) else answer
 
     def _pause(self, seconds: float) -> bool:
-        """Whether the simulator stopped meanwhile."""
+        """Wait; returns whether the simulator stopped meanwhile."""
         server = self._server
         return server is None or (seconds > 0 and server.stopping.wait(seconds))
 
