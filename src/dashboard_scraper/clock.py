@@ -9,7 +9,7 @@ Clock = Callable[[], datetime]
 """Returns the current moment, in UTC."""
 
 CLOCKS_DIFFER = timedelta(minutes=5)
-"""How far the clocks of machines that work on the same store may be apart."""
+"""How far apart the clocks of machines that work on the same store may be."""
 
 
 def utc_now() -> datetime:

@@ -67,7 +67,7 @@ class StoreFailed(ScraperError):
     """The store could not be read or written, or its contents are inconsistent."""
 
     is_away = False
-    """Whether it could not be reached, so that its contents may well be fine."""
+    """Whether the store could not be reached, so that its contents may well be intact."""
 
 
 class NotNotified(ScraperError):
@@ -97,7 +97,7 @@ class ContractBroken(ScraperError):
 
     exit_code = 5
     of_every_day = False
-    """Whether the query was refused whatever its days: others need not be asked for."""
+    """Whether the query was refused whatever its days are: other days need not be requested."""
 
 
 class DaysMissing(ScraperError):

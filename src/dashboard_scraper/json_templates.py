@@ -16,7 +16,7 @@ from typing import Any
 _GAPS = re.compile(rb"(?<=:)[1-9]\d*")
 
 Present = tuple[bool, ...]
-"""Which of the numbers are there: the others are 0 or null, or appear in none of the sums."""
+"""Which numbers are present: the others are 0 or null, or occur in none of the sums."""
 
 
 class Templates:

@@ -21,7 +21,7 @@ from dashboard_scraper.store import DayVersion, Reader, VersionState
 
 _IN_FORCE = "in force"
 _ROW = "row"
-"""In place of a metric: the person's whole row, which is new or gone."""
+"""Instead of a metric: the person's whole row, which is new or gone."""
 
 
 class PersonChange(msgspec.Struct, frozen=True):

@@ -108,7 +108,7 @@ _ACCESS: Mapping[str, _Access] = {
 """The settings with which each source is read from the simulator."""
 DEMO_SOURCES = tuple(_ACCESS)
 _ALL = tuple(name for name in DEMO_SOURCES if name != DASHBOARD)
-"""What `--source all` has: the dashboard has the figures of the Analytics API once more."""
+"""The sources of `--source all`: the dashboard would repeat the figures of the Analytics API."""
 
 
 def run_demo(

@@ -33,7 +33,7 @@ from dashboard_scraper.report.spending import (
 from dashboard_scraper.store import CostLedgerDay, Reader
 
 _LINES = 10
-"""Of each breakdown, where all are printed; the other lines are added up."""
+"""How many lines of each breakdown are printed if all kinds are; the other lines are added up."""
 _DOUBTS = 5
 
 
@@ -129,7 +129,7 @@ class Explained(msgspec.Struct, frozen=True):
     kinds: Sequence[str]
     forecast: Forecast | NoForecast | None = None
     others: Collection[CostMetric] = ()
-    """Other metrics that are not 0 in these periods, where none was asked for."""
+    """Other metrics that are not 0 in these periods, if no metric was asked for."""
 
 
 def answer_of(

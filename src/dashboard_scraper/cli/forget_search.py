@@ -24,13 +24,13 @@ from dashboard_scraper.sources.registry import SOURCES
 from dashboard_scraper.store.schema import PERSON
 
 CATALOG = "catalog.db"
-"""The file of a lake in a folder of its own."""
+"""The file of a lake in its own folder."""
 _COLUMNS = {
     PERSON.c.user_login.name,
     PERSON.c.person.name,
     *(column.name for column in focus.PEOPLE),
 }
-"""The columns of Parquet files that name people."""
+"""The columns of Parquet files that contain names of people."""
 
 Names = Mapping[str, Collection[str]]
 """Names as each source spells them."""

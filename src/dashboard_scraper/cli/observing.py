@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Each = Callable[[Work], Work]
-"""Makes of the work for one source the same work, observed."""
+"""Wraps the work for one source, so that it is observed."""
 
 
 @contextlib.contextmanager

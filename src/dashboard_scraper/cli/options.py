@@ -21,7 +21,7 @@ _DATES = "MM-DD-YYYY or YYYY-MM-DD, in UTC; also yesterday"
 SPELLINGS = f"{_DATES}, -7d (seven days ago), or a month, YYYY-MM"
 """How a day, or the days of a month, may be written."""
 OF_ONE_DAY = f"{_DATES}, or -7d (seven days ago)"
-"""How a day may be written where a month is too much."""
+"""How a day may be written if a month is not allowed."""
 
 
 def add_common(parser: Parser) -> None:

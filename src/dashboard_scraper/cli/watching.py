@@ -33,7 +33,7 @@ _RUNS = 500
 _CREDENTIALS = ("cookie_file", "_token_file", "_key_file")
 
 Beside = contextlib.AbstractContextManager[Callable[[], None]]
-"""What runs beside the loop while it is entered; the function raises what ended it."""
+"""What runs beside the loop, within the context; the function raises the error that ended it."""
 
 
 class SystemTime:

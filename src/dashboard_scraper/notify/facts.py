@@ -23,10 +23,10 @@ from dashboard_scraper.sync.plausibility import history_for
 from dashboard_scraper.sync.revisions import NEGLIGIBLE
 
 _RUNS = 200
-"""How many runs of all sources are read, to see when the source's earlier ones were."""
+"""How many runs of all sources are read, in order to find earlier ones of the source."""
 _PEOPLE = "active users"
 _KNOWN = {occasion.value for occasion in Occasion}
-"""A newer version may have stored others, which are its own to end."""
+"""A newer version may have stored other occasions, which only it can end."""
 
 
 def sign_in_of(info: SourceInfo, settings: Settings, *, keeps_session: bool) -> SignIn:

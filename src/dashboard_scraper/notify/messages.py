@@ -80,7 +80,7 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
         "Compare with the source; every file is written and marked.",
     ),
 }
-"""What happened and what to do, by exit code of the run of one source."""
+"""What happened and what to do, by the exit code of a source's run."""
 _BY_CODE = {kind.exit_code: words for kind, words in FAILURES.items()}
 _BY_CODE |= {
     KILLED: (

@@ -16,13 +16,13 @@ from dashboard_scraper.store import LedgerDay, Run
 from dashboard_scraper.sync.plausibility import active_before
 
 TOKEN_WARNING = timedelta(days=7)
-"""How long before its stated expiry a token is an occasion: to get a new one takes days."""
+"""How long before a token's stated expiry somebody is notified: a new one may take days."""
 
 KILLED, TERMINATED = 128 + 9, 128 + 15
 """Exit codes of runs that did not end by themselves, as a shell reports SIGKILL and SIGTERM."""
 
 KEEP_ALIVE = "keep-alive"
-"""The command that only touches a session: it proves that there is one, and nothing of days."""
+"""The command that only touches a session: it proves that there is one, and nothing about days."""
 
 
 class Occasion(Enum):

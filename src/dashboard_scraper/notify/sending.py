@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECONDS_AT_MOST = 20.0
-"""How long messages may delay the end of a run, all channels together: they are sent at once."""
+"""How long all messages together may delay the end of a run: they are sent at the same time."""
 
 _BETWEEN = re.compile(r"[\s,]*\s[\s,]*|,+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

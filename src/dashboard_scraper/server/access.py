@@ -38,7 +38,7 @@ class _Known(msgspec.Struct, frozen=True):
     token: Token
     digest: bytes
     key: bytes
-    """Of its links: they end with the token, also if another one gets its name."""
+    """The key of its links: they end with the token, even if another token gets its name."""
 
 
 class Access:

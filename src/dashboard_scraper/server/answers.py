@@ -20,7 +20,7 @@ from dashboard_scraper.model.listing import listed_days
 
 Chunks = Generator[bytes, None, None]
 API_VERSIONS = ("2022-11-28", "2026-03-10")
-"""The first is GitHub's for clients that name none."""
+"""The first is what GitHub assumes for clients that name none."""
 VERSION_HEADER = "X-GitHub-Api-Version"
 MEDIA_TYPE_HEADER = "X-GitHub-Media-Type"
 DOUBTS_HEADER = "X-Usage-Doubts"
@@ -29,7 +29,7 @@ MISSING_HEADER = "X-Usage-Missing-Days"
 _DAYS_NAMED = 20
 _SMALLEST_TO_COMPRESS = 1000
 GZIP_LEVEL = 5
-"""JSON gets hardly any smaller beyond it, and takes twice as long."""
+"""At higher levels, JSON gets hardly smaller, and takes twice as long."""
 _GZIP_FORMAT = 31  # zlib's number for gzip, with the largest window
 _encode = msgspec.json.Encoder().encode
 

@@ -33,11 +33,11 @@ class Door(Enum):
     """What a route requires."""
 
     OPEN = auto()
-    """Nothing."""
+    """No token or link."""
     MORE = auto()
-    """Nothing; whoever sends a token gets more, and needs its scope for that."""
+    """No token; but a client that sends one gets more, and needs its scope for that."""
     LINK = auto()
-    """A signed link, whose token has the scope."""
+    """A signed link whose token has the scope."""
     TOKEN = auto()
     """A token with the scope."""
 

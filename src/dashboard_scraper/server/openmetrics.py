@@ -46,7 +46,7 @@ _OF_RUN = {
     "days_failed": "Days that the newest run could not fetch",
     "requests": "Requests that the newest run sent to the source",
 }
-"""Of the fields of a run."""
+"""The fields of a run that become gauges."""
 _OF_TEAM: Mapping[str, tuple[str, Callable[[Group], float]]] = {
     "team_people": (
         "People of each team that may be shown; of all others without a name",

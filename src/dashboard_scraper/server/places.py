@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dashboard_scraper.github.objects import ObjectWriter
 
 ENTERPRISE_ROOT = "/api/v3"
-"""Below it, clients of a GitHub Enterprise Server expect every endpoint."""
+"""Clients of a GitHub Enterprise Server expect every endpoint below this root."""
 
 EDITORS = {"/editors/merged": True, "/editors/apart": False}
-"""Below it, reports on the whole have one row for all editors, or one for each."""
+"""Below these roots, reports on the whole have one row for all editors, or one for each."""
 
 _ROOT, _MERGED = "github_root", "github_editors_merged"
 

@@ -16,7 +16,7 @@ from dashboard_scraper.server.rates import unlimited
 
 logger = logging.getLogger(__name__)
 audit = logging.getLogger("dashboard_scraper.audit")
-"""A line for each access, which names no person."""
+"""Logs one line for each access, without names of persons."""
 
 _LONGEST_PATH = 200
 _REFUSALS = (400, 401, 403, 429)

@@ -18,4 +18,4 @@ MEANINGS = {
     Scope.PAGE: "the page of the report, in a browser",
     Scope.METRICS: "teams, and what the newest day cost, in `/metrics`; the rest needs no token",
 }
-"""In the words of help and documents."""
+"""What each scope means, in the words of help and documents."""

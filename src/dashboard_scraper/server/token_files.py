@@ -34,7 +34,7 @@ class TokenFiles:
         self._secret = secrets.token_bytes(32)
         self._found: set[Path] = set()
         self._of_pipes: dict[Path, object] = {}
-        """What can be read once only."""
+        """The content of files that can be read only once."""
 
     @property
     def paths(self) -> tuple[Path, Path]:

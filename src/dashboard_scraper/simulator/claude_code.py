@@ -19,11 +19,11 @@ API_KEYS = ("ci-review", "release notes")
 QUICK, THOROUGH = MODELS = ("claude-quick-1", "claude-thorough-2")
 TOOLS = ("edit_tool", "multi_edit_tool", "write_tool", "notebook_edit_tool")
 CENT = 10_000
-"""In the unit of amounts."""
+"""A cent in the unit of amounts."""
 
 _TERMINALS = ("vscode", "iTerm.app", "tmux", "WarpTerminal")
 _PRICES = {QUICK: (1, 5, 0, 1), THOROUGH: (3, 15, 0, 4)}
-"""Of a token of each class."""
+"""The price of a token of each class."""
 
 
 class Spent(NamedTuple):

@@ -22,7 +22,7 @@ from dashboard_scraper.simulator.organization import Organization
 PATH = "/v1/organizations/usage_report/claude_code"
 VERSION = "2023-06-01"
 MOST = 1000
-"""Records on a page."""
+"""The most records on a page."""
 _USUAL = 20
 _MOST_RECORDS = 10_000_000  # in a cursor, the number of revisions is multiplied by this
 _PARAMETERS = {"starting_at", "limit", "page"}

@@ -85,7 +85,7 @@ class CopilotApi(Api):
         self.behaviour = CopilotBehaviour()
         self.app_id, self.installation = "1234", "56789"
         self.app_public_key = b""
-        """PEM; without it there is no app."""
+        """PEM; empty if there is no app."""
         self.app_token_life = _APP_TOKEN
         self._app_tokens: dict[str, float] = {}
         self._links: dict[str, _Link] = {}

@@ -226,7 +226,7 @@ ENDPOINTS: dict[str, Callable[[Organization, bytes], Json]] = {
     BUDGETS: _get_budgets,
     SET_BUDGETS: _set_budgets,
 }
-"""Those that are posted to."""
+"""The endpoints for POST requests."""
 
 
 def _decoded(body: bytes, kind: type[_Body]) -> _Body:

@@ -62,7 +62,7 @@ class Seat:
     person: Colleague
     user_id: int
     share: tuple[int, int]
-    """Which part of the person's figures this account has: (numerator, denominator)."""
+    """The share of the person's figures that this account has: (numerator, denominator)."""
     role: str
 
     @property

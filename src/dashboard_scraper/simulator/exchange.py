@@ -27,7 +27,7 @@ _DAYS = (
     ("day", "day"),
     ("starting_at", "starting_at"),
 )
-"""The parameters of the first and last day, by API."""
+"""The parameters for the first and last day, by API."""
 
 
 class Delivery(Enum):

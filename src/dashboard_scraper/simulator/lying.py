@@ -27,7 +27,7 @@ from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 USERS = (USER_STATS.rpartition("/")[2], "user-activity")
 TOTALS = (TENANT_STATS.rpartition("/")[2], "daily-usage", "dau-count")
 EVERYTHING = (None,)
-"""Endpoints that lie: those of users, those of totals, and all."""
+"""Endpoints that lie: only those of users, only those of totals, or all."""
 
 PERSON, ACCOUNT = "user_email", "service_account_name"
 

@@ -40,11 +40,11 @@ _PRICES = {
     QUICK: (250_000, 2_000_000, 25_000, 312_507),
     THOROUGH: (3_000_000, 15_000_000, 300_000, 3_750_011),
 }
-"""Of a token of each class, in the unit of amounts: 3,000,000 are 3 dollars for a million."""
+"""The price of a token of each class, in the unit of amounts: 3,000,000 is 3 dollars a million."""
 PRICE_OF_SECOND = 23_148_147
 
 Tokens = tuple[int, ...]
-"""Of each class, in the order of `Amounts`."""
+"""The number of tokens of each class, in the order of `Amounts`."""
 NO_TOKENS: Tokens = (0, 0, 0, 0)
 
 

@@ -36,7 +36,7 @@ _TYPES: tuple[tuple[type, Schema], ...] = (
 )
 
 DELETED_AT = "_sdc_deleted_at"
-"""Singer's own name for when a row was found to be gone; targets know it."""
+"""Singer's own name for the time at which a row was found to be gone; targets know it."""
 
 
 class Field(msgspec.Struct, frozen=True):

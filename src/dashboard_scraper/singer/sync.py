@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 _LOST = "the store no longer has what was sent: it was restored, or shows less"
 _STATE_SHARE = 10
-"""A state names every day, so it is at most one in so many bytes until the stream ends."""
+"""A state names every day, so until a stream ends, at most a tenth of the bytes are states."""
 
 _DAYS: Mapping[str, Callable[[View], DayRows]] = {
     USER_DAYS.name: UserDayRows,

@@ -84,7 +84,7 @@ class Details(Protocol):
 
 
 StoredCosts = Callable[[Window], Mapping[date, list[Cost]]]
-"""The stored rows of those days of a window whose costs are stored, without days from which
+"""The stored rows of the days of a window that have costs in the store, without days from which
 somebody was removed.
 """
 
@@ -254,7 +254,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
     keep_alive: Callable[[Settings, datetime], None]
     """Uses it with one small request, and stores what is renewed; raises SignInRequired."""
     state: Callable[[Settings], Hashable]
-    """Equal as long as the same session is stored."""
+    """A value that stays equal as long as the same session is stored."""
 
 
 class SourceInfo(msgspec.Struct, frozen=True):
@@ -291,21 +291,21 @@ class SourceInfo(msgspec.Struct, frozen=True):
     leaves_out: str = ""
     """Whom the source is known to leave out, in words; an answer without them looks complete."""
     name_kind: NameKind = NameKind.SERVICE_ACCOUNT
-    """What a user's name without `@` is."""
+    """What a user name without `@` is."""
     lag_days: Callable[[Settings], int] = _no_lag
-    """How many full days after a day's end its figures are expected: windows without dates end so
+    """How many full days after a day's end its figures are expected; windows without dates end this
     much earlier.
     """
     session: SessionInfo | None = None
-    """How its session is kept alive; None where it has a token or key, which need no use."""
+    """How its session is kept alive; None if it has a token or key, which need not be used."""
     session_life: Callable[[Settings], timedelta | None] = _unknown
-    """How long a session lasts after its last use, if it is a session that nothing renews."""
+    """How long a session lasts after its last use, if nothing renews it."""
     token_expires_at: Callable[[Settings], datetime | None] = _unknown
     """When the token expires, if it says so itself."""
     cost_metrics: Collection[CostMetric] = COST_METRICS
-    """What it may know of costs; none, where it never knows any."""
+    """The cost metrics that it may know; empty if it never knows any."""
     has_records: bool = False
-    """Whether it has records in GitHub's format, which are stored as they come."""
+    """Whether it has records in GitHub's format, which are stored unchanged."""
 
     def last_days(self, settings: Settings, count: int, today: date) -> Window:
         """The newest days that the source is expected to have."""

@@ -20,7 +20,7 @@ CURSOR = "cursor"
 COPILOT = "copilot"
 
 AUTO_SOURCE, ALL_SOURCES = "auto", "all"
-"""What a setting or option names in place of a source."""
+"""Values of a setting or option that stand for a source, or for all."""
 
 # Modules are imported on demand: every `--help` needs only the names.
 SOURCES = {
@@ -32,8 +32,8 @@ SOURCES = {
 }
 """The module of each source, by its name in settings, store and manifests."""
 AUGMENT_SOURCES = (ANALYTICS, DASHBOARD)
-"""Those with the figures of the same people: METRICS_SOURCE=auto takes the first that the settings
-configure, and a run over several sources has one of them.
+"""The sources with figures of the same people: METRICS_SOURCE=auto chooses the first one that is
+configured, and a run over several sources uses only one of them.
 """
 
 

@@ -25,7 +25,7 @@ class SummedDays(ABC):
     """
 
     summed_extra: Collection[str] = ()
-    """Fields of `UserUsage.extra` that add up; a sum is unknown where one of the days has none."""
+    """Fields of `UserUsage.extra` that add up; a sum is unknown if one of the days has none."""
     _latest: tuple[Window, list[Totals | None]] | None = None
 
     @abstractmethod

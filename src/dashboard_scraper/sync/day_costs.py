@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 # Most rows in memory at once: 20 pages, or one day if a day has more.
 _MOST_ROWS = 20_000
 _BUDGETS_OF = timedelta(days=90)
-"""Who had a row of usage so recently is asked for."""
+"""Limits are fetched for users who had a row of usage within this time."""
 
 
 class CostRules(msgspec.Struct, frozen=True):

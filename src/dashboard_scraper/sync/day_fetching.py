@@ -48,7 +48,7 @@ Progress = Callable[
     [Collection[date], Callable[[Collection[date]], Estimate | None]],
     contextlib.AbstractContextManager[Report],
 ]
-"""Shows the progress; gets the days, and what estimates the cost of those left."""
+"""Shows the progress; gets the days, and a function that estimates the cost of those left."""
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from dashboard_scraper.sync.day_fetching import Job
 logger = logging.getLogger(__name__)
 
 _IN_TIME = timedelta(days=DAYS)
-"""How long after its end the nightly job fetches a day for the first time, at most."""
+"""The nightly job fetches a day for the first time at most this long after its end."""
 
 
 class LeftBehind(msgspec.Struct, frozen=True):

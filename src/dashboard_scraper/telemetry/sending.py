@@ -59,9 +59,9 @@ class _Session(requests.Session):
     """Remembers why requests failed, in words without a URL or a header."""
 
     failure = ""
-    """Of the last request."""
+    """Why the last request failed."""
     rejected = 0
-    """How many spans or points were rejected in answers that are a success otherwise."""
+    """How many spans or points were rejected in answers that are otherwise a success."""
 
     def why_not(self, *, is_accepted: bool) -> str:
         """Why not everything was accepted; empty if it was."""

@@ -12,7 +12,7 @@ from dashboard_scraper.settings.library_settings import TELEMETRY_ENDPOINT, Libr
 logger = logging.getLogger(__name__)
 
 SECONDS_AT_MOST, SECONDS_IN_A_HURRY = 10.0, 2.0
-"""How long all of it together may delay the end of a run, and that of one that was stopped."""
+"""How long sending may delay the end of a run: normally, and if the run was stopped."""
 EXTRA = "otel"
 _OTLP, _NONE = "otlp", "none"
 _HTTP = "http/protobuf"

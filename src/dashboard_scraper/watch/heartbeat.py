@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 60.0
 SILENCE = timedelta(minutes=5)
-"""How old the newest beat may be: several were missed then."""
+"""How old the newest beat may be: beyond that, several were missed."""
 
 WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 

@@ -24,10 +24,10 @@ COMPLETE = 0
 FINAL = frozenset(
     {COMPLETE, NotReconciled.exit_code, RevisionsHeld.exit_code, Implausible.exit_code}
 )
-"""Exit codes of runs that wrote everything: what they doubt, only later days can answer."""
+"""Exit codes of runs that wrote everything: only later days can resolve their doubts."""
 
 _SIGNALS = 128
-"""Greater exit codes are those of runs that a signal ended."""
+"""Exit codes above this are those of runs that a signal ended."""
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -118,4 +118,4 @@ FETCH = Command(
     f" days, in UTC. Other commands: {', '.join(COMMANDS)}"
     f" (see {PROGRAM} COMMAND --help).",
 )
-"""What runs when no command is named."""
+"""What runs if no command is named."""

@@ -10,7 +10,7 @@ from dashboard_scraper.cli.parser import new_parser, parser_of
 from dashboard_scraper.cli.routing import HELP, VERSION
 
 _FILES, _FOLDERS = ("FILE", "FILE.csv"), ("DIR", "FOLDER")
-"""The placeholders in the help of values that are paths."""
+"""The placeholders in the help for values that are paths."""
 
 
 def configure(parser: Parser) -> None:

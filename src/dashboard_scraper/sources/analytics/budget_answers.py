@@ -27,7 +27,7 @@ RESOURCES = {
     CostKind.MONEY: "BUDGET_RESOURCE_USD_COST",
     CostKind.CREDITS: "BUDGET_RESOURCE_CREDITS_CONSUMED",
 }
-"""What a limit can be set for."""
+"""The resources for which a limit can be set."""
 _LIMIT = "limit"
 
 

@@ -55,7 +55,7 @@ _RETURNED = "returned_data_point_count"
 _UNDERSTOOD = (*PAGING, f"{METADATA}.{_RETURNED}")
 
 OPTIONAL = "base_cost_usd"
-"""The one amount that may be missing."""
+"""The only amount that may be missing."""
 _AMOUNTS: dict[str, CostMetric] = {
     OPTIONAL: COSTS_BY_NAME["base"],
     "billed_amount_usd": BILLED,
@@ -63,7 +63,7 @@ _AMOUNTS: dict[str, CostMetric] = {
     "credits_consumed": CREDITS,
 }
 WIRE_METRICS = {**{metric.name: metric for metric in TOKEN_METRICS}, **_AMOUNTS}
-"""The API's name of each metric."""
+"""The API's names of the metrics."""
 _WIRE_NAMES = {metric: name for name, metric in WIRE_METRICS.items()}
 _IN_ORDER = tuple((_WIRE_NAMES[metric], metric.kind is CostKind.TOKENS) for metric in COST_METRICS)
 _REQUIRED = WIRE_METRICS.keys() - {OPTIONAL}

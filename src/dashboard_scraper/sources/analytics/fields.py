@@ -43,10 +43,10 @@ COUNTED = tuple(
 )
 """The counts in `metrics` of every record."""
 OPTIONAL = BY_NAME["completions_suggested_lines_of_code"]
-"""The one count that may be missing from an answer."""
+"""The only count that may be missing from an answer."""
 DAYS_FIELD = ACTIVE_DAYS.name
 IDENTITY = ("user_email", "service_account_name")
-"""The fields of which every record has exactly one."""
+"""The two fields of which every record has exactly one."""
 
 MEANINGS: dict[Metric, Meaning] = {
     **{

@@ -29,7 +29,7 @@ from dashboard_scraper.sources.rest.shown import shown_name, shown_value
 from dashboard_scraper.sources.rest.wire_types import Count, Name
 
 ENDPOINT = "claude_code"
-"""The last segment of the report's path, as errors name it."""
+"""The last segment of the report's path, used in errors."""
 RECORDS, MORE, NEXT = "data", "has_more", "next_page"
 
 _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)(T00:00:00(\.0+)?(Z|\+00:00))?", re.ASCII)
@@ -122,7 +122,7 @@ _NEXT = msgspec.json.Decoder(str | None)
 
 PERSON, API_KEY = "user_actor", "api_actor"
 _NAMED_BY = {PERSON: "email_address", API_KEY: "api_key_name"}
-"""The field with the name of each type of actor."""
+"""The field that contains the name, for each type of actor."""
 
 
 class ModelUse(msgspec.Struct, frozen=True):

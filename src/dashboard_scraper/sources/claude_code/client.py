@@ -46,9 +46,9 @@ _VERSION = "2023-06-01"
 PAGE_SIZE = 1000
 _MAX_BODY = 1 << 25  # bytes of a page of at most 1000 records; real ones have 1 MB
 _LATE = timedelta(hours=1)
-"""Only data older than this are in an answer, so a day is complete so long after its end."""
+"""An answer has only data older than this, so a day is complete this long after its end."""
 _FIRST = date(2025, 2, 24)
-"""The day on which Claude Code was released: no older one has figures."""
+"""The day on which Claude Code was released: earlier days have no figures."""
 
 
 class ConsoleKey(HeaderKey):

@@ -59,14 +59,14 @@ _USERS_DAY, _USERS_MONTH = "users-1-day", "users-28-day/latest"
 _MONTH = 28
 _HISTORY = timedelta(days=365)
 _FIRST_DAY = {True: date(2025, 10, 10), False: date(2025, 12, 12)}
-"""The first day of which GitHub has reports: of enterprises, and of organizations."""
+"""The first day for which GitHub has reports: of enterprises (True), and of organizations."""
 CREDITS_SINCE = date(2026, 6, 19)
 _FINAL = timedelta(days=4)
-"""Three full days after its end, a day is final: what has no report then will have none."""
+"""A day is final three full days after its end: if it has no report then, it never will."""
 _WORTH_A_MONTH = 8
-"""Days that a run must need for one call for all of them to be better: fewer are quicker alone."""
+"""The fewest needed days for which one call for the month is better than one call per day."""
 _NO_MONTH = (ContractBroken, SourceUnavailable)
-"""Each day has reports of its own beside the month: those may well be sound, or arrive."""
+"""Errors of the month only: each day also has its own reports, which may be intact, or arrive."""
 
 
 class CopilotSource(SummedDays, RestSource):

@@ -46,10 +46,10 @@ CREDITS = "ai_credits_used"
 OTHERS = "others"
 _CLI = "copilot_cli"
 _OF_NO_METRIC = frozenset(("copilot_app",))
-"""Features that are known, and are in the record's own counters alone."""
+"""Known features that are only in the record's own counters."""
 CLI_MESSAGES = f"{_CLI}_{INTERACTIONS}"
-"""The name of the command line's prompts: GitHub does not tell those by hand from those of scripts,
-as the catalogue does.
+"""The name of the command line's prompts: unlike the catalogue, GitHub does not distinguish those
+typed by hand from those of scripts.
 """
 
 

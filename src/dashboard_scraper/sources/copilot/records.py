@@ -19,7 +19,7 @@ _Id = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 _Object = dict[str, Any]
 
 REPORT_DAYS = ("report_start_day", "report_end_day")
-"""What a report of several days repeats in each record: not part of the user-day."""
+"""Fields that a report of several days repeats in each record: no part of the user-day."""
 
 
 class Generated(msgspec.Struct):

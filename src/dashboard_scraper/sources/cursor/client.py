@@ -54,9 +54,9 @@ _OLDEST = timedelta(days=730)
 _MOST_DAYS = 30  # in one request
 _PAGE_SIZE = 500  # members; each brings a row for every day
 _ROWS_AT_ONCE = 30_000
-"""Rows that one sweep may bring; as users they take 30 MB."""
+"""The most rows in one sweep; as users, they need 30 MB."""
 _MEMBERS_TO_ACTIVE = 3
-"""How many members there may be for each one who is active, until a page says it."""
+"""How many members are assumed per active one, until a page says how many there are."""
 _PROBED_DAYS = 3  # to learn how many rows a day has; at least one is a working day
 _SUSPICIOUS_DAYS = 3  # working days without any activity, at the beginning of a window
 _MAX_BODY = 1 << 26

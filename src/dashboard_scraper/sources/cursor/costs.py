@@ -51,14 +51,14 @@ from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 logger = logging.getLogger(__name__)
 
 MODEL, REQUEST = "MODEL", "REQUEST"
-"""What is charged by tokens, and what is charged by request: its tokens are unknown."""
+"""Usage that is charged by tokens, or by request; the tokens of the latter are unknown."""
 _DAYS_AT_ONCE = 30
 _EVENTS_AT_ONCE = 20_000
-"""Events that one run of pages may have: whatever changes meanwhile makes it begin again."""
+"""The most events in one run of pages: if the data change meanwhile, it must begin again."""
 _EVENTS_PAGE, _SPEND_PAGE = 1000, 500
 _MOST_EVENTS = 2_000_000  # in one run of pages; a day of the largest teams has 200,000
 _MOST_MISSING = 3
-"""Days of the cycle that may be missing in the store: their events are fetched to close it."""
+"""The most days of the cycle that the store may lack: their events are fetched to close it."""
 # The API adds up cents as binary floats; no event costs less than this amount in dollars.
 _NOISE = Decimal("0.000001")
 

@@ -18,7 +18,7 @@ COUNTED: dict[Metric, tuple[str, ...]] = {
         "lines_deleted": ("acceptedLinesDeleted",),
     }.items()
 }
-"""The fields of which each count is the sum; every row has all of them."""
+"""The fields whose sum is each count; every row has all of them."""
 REQUIRED_FIELDS = tuple(field for fields in COUNTED.values() for field in fields)
 
 _DEFINITIONS = {
@@ -44,8 +44,8 @@ SUMMED = (
     *("totalLinesAdded", "totalLinesDeleted", "totalApplies", "totalAccepts", "totalRejects"),
     *("subscriptionIncludedReqs", "apiKeyReqs", "usageBasedReqs"),
 )
-"""Counts that are no metrics: columns of their own, under Cursor's names. Parts of a metric that is
-a sum are among them.
+"""Counts that are not metrics: they have their own columns, under Cursor's names. Among them are
+the parts of metrics that are sums.
 """
 TEXTS = ("mostUsedModel", "applyMostUsedExtension", "tabMostUsedExtension", "clientVersion")
-"""Columns too."""
+"""These have columns, too."""

@@ -18,7 +18,7 @@ from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 
 ROWS = "teamMembers"
 UNPAID = "free-owner"
-"""The role of an administrator who takes no seat."""
+"""The role of an administrator who does not use a seat."""
 
 
 @decodable

@@ -34,7 +34,7 @@ class NumberedPages:
         self._first: Claims | None = None
         self._contents: set[bytes] = set()
         self.number = 1
-        """The number of the page to ask for."""
+        """The number of the page to request."""
 
     @property
     def total(self) -> int | None:

@@ -17,7 +17,7 @@ HOW_TO_GET_ONE = (
 )
 KEY = KeyWords("CURSOR_API_KEY", "key", "Cursor's Admin API", HOW_TO_GET_ONE)
 BEGINNINGS = ("crsr_", "key_")
-"""How keys of the Admin API begin; those of before have the second."""
+"""How keys of the Admin API begin; older keys have the second beginning."""
 ACCESS = Access(
     refused="the key was refused",
     forbidden="this key may not see the team's figures: the Admin API needs a Teams or Enterprise"

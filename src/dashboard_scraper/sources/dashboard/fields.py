@@ -44,6 +44,6 @@ TENANT_TOTALS: dict[str, str] = {
         "linesOfCode": "total_modified_lines_of_code",
     }.items()
 }
-"""The dashboard's fields for the whole tenant, and the name in TOTALS of what each sums."""
+"""The dashboard's fields for the whole tenant, each with the name in TOTALS of its sum."""
 
 MONTHLY_ACTIVE_USERS = "monthlyActiveUsers"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 Replaces = Callable[[bytes | None], bool]
-"""Whether what is stored now may be replaced: another process may have stored it meanwhile."""
+"""Whether what is stored now may be replaced: another process may have stored it since."""
 
 
 def _anything(_stored: bytes | None) -> bool:

@@ -30,7 +30,7 @@ from dashboard_scraper.sources.rest.claims import (
 from dashboard_scraper.sources.rest.shown import shown_name
 
 LONGEST_FIELD = 1 << 16
-"""Bytes of a field of an envelope; the list of records has no such limit."""
+"""The most bytes in a field of an envelope; the list of records has no such limit."""
 _Raws = Mapping[str, msgspec.Raw]
 
 # The only claims in an object that is itself a record, such as the tenant's figures: there,

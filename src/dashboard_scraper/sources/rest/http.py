@@ -90,7 +90,7 @@ class Response(msgspec.Struct, frozen=True):
 
 Pieces = Iterator[bytes | bytearray]
 Consume = Callable[["Response", Pieces], None]
-"""Reads a body piece by piece, from the beginning again at each attempt."""
+"""Reads a body piece by piece; starts again from the beginning at each attempt."""
 
 
 class Stopped(SourceUnavailable):

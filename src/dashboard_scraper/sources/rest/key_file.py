@@ -17,7 +17,7 @@ from dashboard_scraper.secret_files import read_private
 _KEY = re.compile(r"[\x21-\x7e]+")
 
 Unpack = Callable[[str, Path, bytes], str]
-"""The secret within a file of JSON, from the setting that names the file, its path and its text."""
+"""Finds the secret in a JSON file: gets the setting that names the file, its path and its text."""
 
 
 class KeyWords(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
 
 MOST_VALUES = 2_000_000
-"""Values in one answer, at any depth. As Python objects they take 500 MB; the users of a large
-organization, with 20 fields each, need a tenth of that.
+"""The most values in one answer, at any depth. As Python objects they need 500 MB; the users of a
+large organization, with 20 fields each, need a tenth of that.
 """
 _ANY_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 _RAW_RECORDS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])

@@ -24,7 +24,7 @@ from dashboard_scraper.sources.rest.urls import absolute, origin_of, redact, wit
 GENERAL_LIST_KEYS = ("items", "data", "results")
 MAX_PAGES = 10_000
 MAX_RECORDS = 500_000
-"""Distinct records of one answer, over all its pages; as users they take 500 MB."""
+"""The most distinct records in one answer, over all its pages; as users, they need 500 MB."""
 _HEAD = 1 << 10  # bytes in which a JSON text must begin, after any white space
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 

@@ -31,13 +31,13 @@ class Access(msgspec.Struct, frozen=True):
     """How a source authenticates users, in the words of its errors."""
 
     refused: str
-    """That the session or token is not valid, as `the session has expired`."""
+    """Says that the session or token is not valid, such as `the session has expired`."""
     forbidden: str
-    """That it is valid, but may not see the figures."""
+    """Says that it is valid, but may not see the figures."""
     sign_in: str
-    """What to do where it is not valid; it follows a semicolon."""
+    """What to do if it is not valid; follows a semicolon."""
     administrator: str
-    """What to do where it may not see the figures."""
+    """What to do if it may not see the figures."""
     base_setting: str
     """The setting with the source's URL."""
     has_sign_in_page: bool

@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 NAME_LENGTH = 200
 VALUE_LENGTH = 4_000
 DEEPEST = 8
-"""Levels of objects and lists within a field."""
+"""The most levels of objects and lists within a field."""
 OF_A_RECORD = 100
-"""Names, with those of nested objects; of a record with more, none is stored."""
+"""The most names, including those of nested objects; of a record with more, none is stored."""
 OF_A_RUN = 500
-"""Distinct names; each becomes a column of every file in which a record has it."""
+"""The most distinct names; each becomes a column of every file with a record that has it."""
 _COUNTED_AT_MOST = 10_000
 
 
