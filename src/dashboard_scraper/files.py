@@ -89,7 +89,7 @@ def _give_mode(descriptor: int, mode: int) -> None:
 
 
 def give_mode(path: Path, mode: int) -> None:
-    """Give an existing file the mode, where the system has modes and this user may."""
+    """Give an existing file the mode, if the system has modes and this user may."""
     if os.name != "nt":
         with contextlib.suppress(OSError):
             path.chmod(mode)

@@ -165,7 +165,7 @@ class Once:
         self._log(logging.WARNING, message, name)
 
     def info(self, message: str, name: str) -> None:
-        """The same where nobody needs to do anything."""
+        """The same for information on which nobody needs to act."""
         self._log(logging.INFO, message, name)
 
     def _log(self, level: int, message: str, name: str) -> None:

@@ -49,7 +49,7 @@ _DAYS_STORED = 3 * DAYS
 # At the Analytics API's real rate limit, the demo would take an hour.
 _CLOCK_SCALE = 1000
 _TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
-_TEAMLESS = 12  # one person in so many
+_TEAMLESS = 12  # one person in this many
 _CLAUDE_CODE_LATE = 1  # o'clock: before this hour, its report does not have yesterday
 _DAYS_AGO, _TOO_MANY = 12, 17
 _SPIKE_AGO = 5  # days, at least

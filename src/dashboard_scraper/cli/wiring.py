@@ -76,7 +76,7 @@ def report_options(settings: Settings) -> ReportOptions:
 
 
 def roster_of(settings: Settings) -> Roster | None:
-    """Who should be using what, if ROSTER_FILE says so; UsageError if it is invalid."""
+    """Who should be using what, from ROSTER_FILE if it is set; UsageError if it is invalid."""
     if settings.roster_file is None:
         return None
     return read_roster(settings.roster_file, people_of(identities_of(settings)))
