@@ -135,7 +135,7 @@ def test_people_of_two_assistants_count_once(home: Home) -> None:
     # Ada, Ben, Deb and a login, which may be one of these.
     assert report.number("people-together") == "at most 4"
     assert report.number("several") == "at least 2"
-    assert "Some are known by a login or an id alone: people may use more." in report.words
+    assert "Some are known only by a login or an id: people may use more." in report.words
     assert rows(report, "t-together-count") == {"1": ["2"], "2": ["1"], "3": ["1"]}
     compared = rows(report, "t-assistant-by-assistant")
     assert compared["Augment"] == ["2", "50%", "2", "1", "1", "7 of 7"]

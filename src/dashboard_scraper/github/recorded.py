@@ -95,8 +95,8 @@ def unrecorded(reader: Reader, source: str, window: Window) -> list[date]:
 def no_records(days: Collection[date]) -> str:
     """The days, and what can be done about them."""
     return (
-        f"{listed_days(days)}: the store has figures of these days alone; to get the records too,"
-        " fetch them again with --refresh"
+        f"{listed_days(days)}: the store has only the figures of these days; to get the records"
+        " too, fetch them again with --refresh"
     )
 
 

@@ -363,7 +363,7 @@ def _spread(figures: ReportFigures) -> Section:
         moved = (
             (NEW, movement.new, "not in the period before"),
             (STAYED, movement.stayed, "in both periods"),
-            (LAPSED, movement.lapsed, "in the period before alone"),
+            (LAPSED, movement.lapsed, "only in the period before"),
         )
         numbers = [Number(term, number(len(names)), detail) for term, names, detail in moved]
     else:

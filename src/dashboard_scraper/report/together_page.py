@@ -126,7 +126,7 @@ def _doubts(together: Together) -> Iterator[str]:
     if together.incomplete:
         yield "a source misses days"
     if together.unmatched:
-        yield "some are known by a login or an id alone"
+        yield "some are known only by a login or an id"
 
 
 def _bound_of_people(together: Together) -> str:
@@ -177,7 +177,7 @@ def _without_tile(together: Together) -> Number:
         WITHOUT,
         f"{'at most ' if unsure and together.without else ''}{number(together.without)}",
         "of the people with a seat",
-        warning="some are known by a login or an id alone" if unsure else "",
+        warning="some are known only by a login or an id" if unsure else "",
     )
 
 

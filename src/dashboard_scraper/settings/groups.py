@@ -311,7 +311,7 @@ class ServeSettings(Group):
         None, description="TLS certificate of `serve` with its intermediates, in PEM"
     )
     serve_tls_key_file: Path | None = Field(
-        None, description="Key of that certificate, readable by its owner alone"
+        None, description="Key of that certificate, readable only by its owner"
     )
 
     @model_validator(mode="after")
@@ -354,7 +354,7 @@ class NotifySettings(Group):
         " them, separated by blanks or commas",
     )
     notify_urls_file: Path | None = Field(
-        None, description="File with those URLs, readable by its owner alone"
+        None, description="File with those URLs, readable only by its owner"
     )
     notify_revision_percent: float = Field(
         10,
@@ -375,7 +375,7 @@ class NotifySettings(Group):
         " `https://hc-ping.com/UUID`",
     )
     heartbeat_url_file: Path | None = Field(
-        None, description="File with that URL, readable by its owner alone"
+        None, description="File with that URL, readable only by its owner"
     )
 
     @model_validator(mode="after")
@@ -394,7 +394,7 @@ class LogSettings(Group):
     log_format: Annotated[Literal["auto", "text", "json"], BeforeValidator(lowered)] = Field(
         AUTO,
         description="Format of the log: `text`, `json` (one object per line), or `auto`: text, and"
-        " on a terminal the messages alone",
+        " on a terminal only the messages",
     )
 
 

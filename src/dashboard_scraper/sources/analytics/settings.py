@@ -26,7 +26,7 @@ class AnalyticsSettings(CostSettings, RequestSettings):
         None, description="Token of a service account, for the Analytics API"
     )
     augment_api_token_file: Path | None = Field(
-        None, description="File with that token, readable by its owner alone"
+        None, description="File with that token, readable only by its owner"
     )
     analytics_api_base_url: BaseUrl = Field(
         "https://api.augmentcode.com", description="Base URL of the Analytics API"

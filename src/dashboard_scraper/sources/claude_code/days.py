@@ -49,7 +49,7 @@ class Who(Enum):
     """Who is in the report of a day."""
 
     NOBODY = "nobody"
-    BY_USE = "customers who pay by use alone"
+    BY_USE = "only customers who pay by use"
     ALSO_OTHERS = "others too"
 
 

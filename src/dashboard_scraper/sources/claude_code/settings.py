@@ -18,7 +18,7 @@ class ClaudeCodeSettings(CostSettings, RequestSettings):
         None, description="Admin key of the Claude Console, for Claude Code's usage"
     )
     claude_code_api_key_file: Path | None = Field(
-        None, description="File with that key, readable by its owner alone"
+        None, description="File with that key, readable only by its owner"
     )
     claude_code_api_base_url: BaseUrl = Field(
         "https://api.anthropic.com", description="Base URL of the Claude Code Analytics API"

@@ -19,14 +19,14 @@ _APP_ID = re.compile(r"[A-Za-z0-9.]{1,40}")
 def _slug(text: str) -> str:
     if not _SLUG.fullmatch(text):
         raise ValueError(
-            "write the name alone, as acme for github.com/enterprises/acme or github.com/acme"
+            "write only the name, as acme for github.com/enterprises/acme or github.com/acme"
         )
     return text
 
 
 def _app_id(text: str) -> str:
     if not _APP_ID.fullmatch(text):
-        raise ValueError("write the ID alone, as GitHub shows it")
+        raise ValueError("write only the ID, as GitHub shows it")
     return text
 
 
@@ -47,13 +47,13 @@ class CopilotSettings(RequestSettings):
         None, description="GitHub token that may read Copilot's usage metrics"
     )
     copilot_token_file: Path | None = Field(
-        None, description="File with that token, readable by its owner alone"
+        None, description="File with that token, readable only by its owner"
     )
     copilot_app_id: _AppId | None = Field(
         None, description="ID or client ID of a GitHub App, in place of a token"
     )
     copilot_app_key_file: Path | None = Field(
-        None, description="File with the app's private key (PEM), readable by its owner alone"
+        None, description="File with the app's private key (PEM), readable only by its owner"
     )
     copilot_app_installation: _AppId | None = Field(
         None, description="ID of the app's installation in the enterprise or organization"

@@ -18,7 +18,7 @@ class CursorSettings(CostSettings, RequestSettings):
         None, description="Key of a team's administrator, for Cursor's Admin API"
     )
     cursor_api_key_file: Path | None = Field(
-        None, description="File with that key, readable by its owner alone"
+        None, description="File with that key, readable only by its owner"
     )
     cursor_api_base_url: BaseUrl = Field(
         "https://api.cursor.com", description="Base URL of Cursor's Admin API"

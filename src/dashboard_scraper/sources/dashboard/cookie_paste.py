@@ -69,7 +69,7 @@ def _checked(cookies: Cookies, host: str) -> Cookies:
             raise UsageError("there is half a character in it; copy the value again")
         if not value.isprintable():
             raise UsageError(
-                "there are control characters in it (a line break, a tab); copy the value alone"
+                "there are control characters in it (a line break, a tab); copy only the value"
             )
     return cookies
 
@@ -123,7 +123,7 @@ def _from_bare(value: str) -> Cookies:
     if _OTHER_COOKIE.match(value) or "://" in value or " " in value:
         return {}
     if '"' in value:
-        raise UsageError("there are quotes in it; copy the value alone, without its name")
+        raise UsageError("there are quotes in it; copy only the value, without its name")
     return {SESSION_COOKIE: value}
 
 
@@ -146,7 +146,7 @@ def _after_colon(text: str) -> str:
     bare = _unquoted(value)
     if any(c in bare for c in '"\\ ') or (bare == value and value[:1] in ("{", "[")):
         raise UsageError(
-            f"it looks like {SESSION_COOKIE}: and a value in an unknown form; copy the value alone,"
+            f"it looks like {SESSION_COOKIE}: and a value in an unknown form; copy only the value,"
             " without its name and quotes"
         )
     return bare

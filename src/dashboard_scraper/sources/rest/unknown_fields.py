@@ -31,7 +31,7 @@ class Fate(Enum):
     """What happened to a field, in the words of the log."""
 
     COLUMN = "stored as columns of their own"
-    IN_RECORD = "stored in the records of their users and days alone"
+    IN_RECORD = "stored only in the records of their users and days"
     ROW = "stored as rows of their own"
     OF_ORGANIZATION = "of the organization, left out"
     OF_EDITORS = "of editors and languages, left out"
