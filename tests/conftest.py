@@ -1,4 +1,4 @@
-"""Fixtures: a simulated dashboard, and the program run in a home of its own as a user would."""
+"""Fixtures: a simulated dashboard, and the program, run as a user would in its own home."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from dashboard_scraper.sources.rest.urls import origin_of
 from in_process import logging_as_before, run_main
 from saved_cookies import save_cookies
 
-# The examples of Hypothesis, databases of PostgreSQL, the browser of the report's tests, the
-# simulators of those of analytics faults, an S3 server, lakes, what is read and written, and
-# sources of each kind of names.
+# Examples for Hypothesis, PostgreSQL databases, the browser for tests of the report, runs against
+# the sources' simulators, an S3 server, lakes, counters of reads and writes, and sources with each
+# kind of names.
 FIXTURES = (
     "examples",
     "databases",
@@ -55,43 +55,43 @@ FIXTURES = (
 _FILE = "file://"
 _BEGUN = "TESTS_BEGUN_BY"
 
-# A run flushes some seventy files to the disk: in memory that costs thousands of runs nothing. (The
-# name is pytest's, for where its temporary folders are.)
+# A run flushes some seventy files to the disk; in memory, that costs thousands of runs nothing.
+# (The variable is pytest's: the root of its temporary folders.)
 _MEMORY, _ROOM = Path("/dev/shm"), 1 << 30
 if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
-# This machine's way out is not the tests'; to read its CA file would cost thousands of them 20 ms.
+# Tests use no proxy of this machine; reading its CA file would cost thousands of them 20 ms each.
 for _name in (*CA_FILES, *PROXIES, NO_PROXY):
     for _spelling in (_name, _name.lower()):
         os.environ.pop(_spelling, None)
 
 
 def _wait_out_midnight(config: pytest.Config) -> None:
-    """Tests that begin before midnight and end after it would have two todays: many write down the
-    first when they are imported. With several workers it is the whole suite, which takes minutes.
+    """Wait if midnight is near: `today()` would differ between tests before and after it, and many
+    call it when they are imported. With several workers it is the whole suite, which takes minutes.
     """
     now = datetime.now(UTC)
     midnight = datetime.combine(now.date() + timedelta(1), datetime.min.time(), UTC)
     is_long = any(word.startswith("-n") for word in sys.argv)
     if midnight - now < timedelta(minutes=15 if is_long else 3):
         capture = config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():  # else nobody would know why nothing happens
+        with capture.global_and_fixture_disabled():  # so that the reason for the wait is visible
             sys.stderr.write("waiting for midnight (UTC): the tests need one day for all of them\n")
             sys.stderr.flush()
         time.sleep((midnight - now).total_seconds() + 1)
 
 
-# A shell has what it runs in the background ignore this signal, and then our children would too.
+# A shell makes background jobs ignore this signal, and our child processes would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of the program left: exit code, both streams, and the paths that it printed.
+    """The result of a run of the program: exit code, both streams, and the paths that it printed.
 
-    `pages` are those that it printed as addresses, for a browser.
+    `pages` are the paths that it printed as URLs, for a browser.
     """
 
     code: int
@@ -117,7 +117,7 @@ class Result:
 
 @dataclass
 class Home:
-    """A folder for `--home` and the settings that its runs have in their environment."""
+    """A folder for `--home`, and the settings that its runs get as environment variables."""
 
     path: Path
     settings: dict[str, str] = field(default_factory=dict)
@@ -128,17 +128,17 @@ class Home:
         return Result(*run_main(self.words(*words), self.environment(), cwd or self.path, data))
 
     def words(self, *words: str) -> list[str]:
-        """The words with `--home`; a first word that is a command stays first."""
+        """The words with `--home` added; a command in first place stays first."""
         command = [words[0]] if words and words[0] in COMMANDS else []
         return [*command, "--home", str(self.path), *words[len(command) :]]
 
     def command(self, *words: str) -> list[str]:
-        """What a process of its own is started with."""
+        """The command line that starts the program as a process."""
         program = [sys.executable, "-W", "error", "-m", "dashboard_scraper"]
         return [*program, *self.words(*words)]
 
     def environment(self) -> dict[str, str]:
-        """The settings and nothing else of the machine's, but what a process needs."""
+        """The settings, and of this machine's environment only what a process needs."""
         needed = {
             name: os.environ[name]
             for name in ("PATH", "PYTHONPATH", "SYSTEMROOT")
@@ -164,29 +164,29 @@ class Home:
         return self.folder_of(Window(today() - timedelta(28), yesterday()))
 
     def folder_of(self, days: Window) -> Path:
-        """Where a daily export of these days is."""
+        """The folder of a daily export of these days."""
         return self.data / f"daily_exports_{days.start}_to_{days.end}"
 
     def files(self) -> set[str]:
-        """Names of all files below data/, with their folders; the store and its lock apart."""
+        """The names of all files below data/, with their folders, except the store and its lock."""
         files = (path for path in self.data.rglob("*") if path.is_file())
         return {str(path.relative_to(self.data)) for path in files if path.stem not in STORE_FILES}
 
     def own_files(self) -> set[str]:
-        """The same without GitHub's reports."""
+        """The same names without GitHub's reports."""
         return {
             name for name in self.files() if daily_folders.GITHUB_FOLDER not in Path(name).parts
         }
 
 
 def all_files(folder: Path) -> list[Path]:
-    """Those of its folders too."""
+    """All files in a folder and below it."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def content_of(path: Path) -> bytes:
-    """What any run over the same figures writes: of a manifest, all but when these were fetched,
-    and what is derived from that.
+    """The part of a file that is the same in every run over the same figures: a manifest is
+    returned without the times of fetching and what is derived from them.
     """
     content = path.read_bytes()
     if not path.name.startswith(MANIFEST):
@@ -195,7 +195,7 @@ def content_of(path: Path) -> bytes:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """Those of the days and the window, without GitHub's reports, which are in a folder below."""
+    """The files of the days and the window; GitHub's reports are in a folder below."""
     return [path for path in folder.iterdir() if path.is_file()]
 
 
@@ -219,9 +219,9 @@ def without_github(log: str) -> str:
 
 
 def left_after_failure(before: set[str]) -> set[str]:
-    """What those files are called after a run of today that failed.
+    """The names that those files have after a failed run of today.
 
-    Those of days that had settled keep their names, and a new manifest says so.
+    Files of days that had settled keep their names, and a new manifest lists them.
     """
     settled = {f"{today() - timedelta(number)}" for number in range(4, 29)}
     of_day = re.compile(r"daily_exports_[^/]*/(?:augment|copilot)_metrics_([-0-9]*)\.(?:csv|json)")
@@ -232,7 +232,7 @@ def left_after_failure(before: set[str]) -> set[str]:
 
 @pytest.fixture
 def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that read settings in this process, whose environment may have some."""
+    """For tests that read settings in this process: remove those of this machine's environment."""
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
@@ -250,27 +250,27 @@ def yesterday() -> date:
 
 WEEK = last_complete_days(7, today())
 WEEK_JOB = ("--daily", f"{WEEK.start}", f"{WEEK.end}")
-"""The daily job of a week: 28 days would do the same more often, in three times the time."""
+"""The daily job of a week: 28 days would test the same, but take three times as long."""
 
 
 def twelve_users() -> Organization:
-    """What they do depends on how long ago it was and on the weekday, and not on the date: by
-    chance, figures of some dates look wrong, and tests would fail for some weeks of the year.
+    """Users whose figures depend on the weekday and on how long ago a day was, but not on the date:
+    by chance, figures of some dates look wrong, and tests would fail in some weeks of the year.
     """
     return Organization(users=12, today=today(), epoch=today())
 
 
 def last_working_day() -> date:
-    """Before today; of a small organization, nobody may work at a weekend."""
+    """The last one before today: in a small organization, maybe nobody works at a weekend."""
     back = (yesterday() - timedelta(number) for number in range(3))
     return next(day for day in back if not is_weekend(day))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Who only distributes the tests to workers collects none of them, and needs no fixture: the
-    workers wait while it imports.
+    """Import no fixtures in the process that only distributes tests: it runs none, and the workers
+    would wait for it.
     """
-    # Workers and the processes that tests start inherit that somebody has waited.
+    # Workers and the processes that tests start inherit the mark that the wait is over.
     if os.environ.setdefault(_BEGUN, f"{os.getpid()}") == f"{os.getpid()}":
         _wait_out_midnight(config)
     if config.getoption("numprocesses", None):
@@ -281,20 +281,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What pytest knows of thousands of tests stays: no collection of garbage looks at it again."""
+    """pytest's data on thousands of tests lives to the end: exclude it from garbage collection."""
     gc.enable()
     gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    """pytest collects five times at the end, for what is dropped unclosed: once finds it all."""
+    """Collect garbage once: pytest would do it five times to find unclosed objects."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    # What is imported and collected from here on stays: to look for garbage takes a second.
+    # Modules and tests loaded from here on stay: searching them for garbage takes a second.
     gc.disable()
     parser.addoption(
         "--first-parameters",
@@ -304,7 +304,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _of_first_parameters(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The first item of each function that needs a home; all of the others, which cost little."""
+    """The first item of each function that needs a home, and all items of the others."""
 
     def key(item: pytest.Item) -> str:
         runs = "home" in getattr(item, "fixturenames", ())
@@ -314,9 +314,9 @@ def _of_first_parameters(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _longest_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """What takes longest goes first: at the end, the other workers would wait for it.
+    """Put the longest tests first: at the end, the other workers would wait for them.
 
-    Each worker begins with an equal part of the tests, in their order: each part begins with some.
+    Each worker begins with an equal part of the tests, in order, so each part begins with some.
     """
     longest = [item for item in items if item.get_closest_marker("longest")]
     others = iter([item for item in items if not item.get_closest_marker("longest")])
@@ -332,8 +332,8 @@ def _longest_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Iterator[None]:
-    """Tests that need PostgreSQL or Chromium are slow; the others say so where they are. The order
-    comes last, when `-m` has left out what does not run: a part has to begin where a worker does.
+    """Mark tests that need PostgreSQL or Chromium as slow; others have the mark in their file. Sort
+    last, after `-m` has left out tests: a part has to begin where a worker does.
     """
     if config.getoption("--first-parameters"):
         first = _of_first_parameters(items)
@@ -352,20 +352,20 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(autouse=True)
 def _logging_for_each_test() -> Iterator[None]:
-    """Or the next tests would find records of whatever level this one has logged at."""
+    """Restore logging, or later tests would see records of whatever level this one has set."""
     with logging_as_before():
         yield
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A home without a session; waits between retries are short, and no settled day is re-read."""
+    """A home without a session; retries wait briefly, and settled days are not fetched again."""
     return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01", "RECHECK_DAYS": "0"})
 
 
 @pytest.fixture(scope="session")
 def forks() -> Any:
-    """The `crash_child.Forks` of this worker: its server imports the program once for all runs."""
+    """The `crash_child.Forks` of this worker: its server imports the program once, for all runs."""
     import crash_child  # noqa: PLC0415 - it imports this module
 
     return crash_child.forks()
@@ -376,7 +376,7 @@ Start = Callable[..., Simulator]
 
 @pytest.fixture
 def start(home: Home) -> Iterator[Start]:
-    """Start a simulator (small, unless another is given), and sign the home in there."""
+    """Start a simulator (a small one, unless another is given), and sign the home in there."""
     with ExitStack() as stack:
 
         def begin(organization: Organization | None = None, **options: Any) -> Simulator:
@@ -390,7 +390,7 @@ def start(home: Home) -> Iterator[Start]:
 
 @pytest.fixture
 def start_api(home: Home) -> Iterator[Start]:
-    """As `start`, but the home has a token of the Analytics API, which has no limit by default."""
+    """Like `start`, but with a token of the Analytics API, which has no rate limit by default."""
     with ExitStack() as stack:
 
         def begin(organization: Organization | None = None, **options: Any) -> Simulator:
@@ -399,9 +399,9 @@ def start_api(home: Home) -> Iterator[Start]:
             home.settings |= {
                 "ANALYTICS_API_BASE_URL": simulator.url,
                 "AUGMENT_API_TOKEN": simulator.token,
-                "ANALYTICS_READY_HOUR": "0",  # else what a test sees depends on the hour
+                "ANALYTICS_READY_HOUR": "0",  # so that tests do not depend on the hour
             }
-            home.settings.setdefault("FETCH_COST", "false")  # tests about costs ask for them
+            home.settings.setdefault("FETCH_COST", "false")  # tests about costs turn it on
             if not options["rate_limit"]:
                 home.settings |= {
                     "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
@@ -416,19 +416,19 @@ def start_api(home: Home) -> Iterator[Start]:
 
 @pytest.fixture
 def api(start_api: Start) -> Simulator:
-    """A simulator of 12 users and two service accounts, without a limit and without any fault."""
+    """A simulator of 12 users and two service accounts, without a rate limit and without faults."""
     return start_api()
 
 
 @pytest.fixture
 def sim(start: Start) -> Simulator:
-    """A simulator of 12 users without any fault."""
+    """A simulator of 12 users without faults."""
     return start()
 
 
 @pytest.fixture(scope="session")
 def users_csv(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The CSV of the users of the last working day, in one answer and without any fault."""
+    """The users' CSV of the last working day, fetched in one answer and without faults."""
     settings = {"SCRAPE_ENDPOINTS": Endpoint.USERS.value}
     home, day = Home(tmp_path_factory.mktemp("expected"), settings), last_working_day()
     with Simulator(twelve_users()) as simulator:
@@ -440,7 +440,7 @@ def users_csv(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def elsewhere() -> Iterator[socket.socket]:
-    """Another origin on this machine; who connects is found by `accept`."""
+    """Another origin on this machine; `accept` finds who connects."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setblocking(False)
         yield listening

@@ -163,7 +163,7 @@ def test_spelling_is_not_another_identity(world: World) -> None:
 
 
 def test_capitals_of_a_login_are_not_another_identity(world: World) -> None:
-    """On two days, and beside a seat."""
+    """Also if the two spellings are on two days, or if one of them is that of a seat."""
     world.identities()
     world.days(LOGINS, {DAYS[2]: [person("Ada-M"), person("Zed")]})
     world.days(LOGINS, {LAST: [person("ada-m"), person("Ben-M"), person("zed")]})
@@ -201,7 +201,7 @@ def test_seats_of_the_source_win_over_the_roster(world: World) -> None:
 
 
 def test_address_of_the_roster_is_not_another_identity(world: World) -> None:
-    """Beside a login, or another address of the same person: the source has one name for each."""
+    """Also if the source has a login, or another address of the same person."""
     world.identities()
     world.days(LOGINS, {LAST: [person("ada-m"), person("ben-m")]})
     world.days(SOURCE, {LAST: [person("ada@old.example.com")]})

@@ -1,4 +1,4 @@
-"""Who is in which source: one bit for each person, whatever the source calls them."""
+"""Which sources a person is in: one bit for each person, whatever name each source uses."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_service_account_is_not_its_namesake(filled: str, tmp_path: Path) -> Non
 
 
 def test_person_with_a_service_account_is_a_person(tmp_path: Path) -> None:
-    """On a day of the window as on one before."""
+    """On a day of the window, and on a day before it."""
     url = f"sqlite:///{tmp_path / 'usage.db'}"
     put(url, {LAST: [person(ADA, 0), person(OLD, service=True)]})
     with store_at(url).reading() as reader:

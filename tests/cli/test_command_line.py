@@ -1,4 +1,4 @@
-"""The command line: its forms, its file names, its refusals, and how it ends on a signal."""
+"""The command line: its forms, its file names, what it refuses, and how it ends on a signal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def windows(sim: Simulator) -> set[tuple[date, date]]:
 
 
 def both(name: str) -> set[str]:
-    """The users' file and the tenant's."""
+    """The names of the users' file and of the tenant's file."""
     return {f"{name}.csv", f"{name}_tenant.csv"}
 
 
@@ -87,7 +87,7 @@ def test_last_28_days_prints_only_its_folder(home: Home, sim: Simulator) -> None
     result = home.run("--last-28-days")
     assert (result.code, result.paths) == (0, [home.daily_folder])
     days = [today() - timedelta(number) for number in range(1, 29)]
-    # And the range, whose totals are to be the sum of the days'.
+    # And one for the range: its totals must equal the sum of the days.
     assert windows(sim) == {*((day, day) for day in days), (days[-1], days[0])}
     assert [sim.count(name) for name in ("user-feature-stats", "tenant-feature-stats")] == [28, 29]
     assert sim.count() == 57
@@ -133,7 +133,7 @@ def test_home_has_env_session_and_data(
 
 
 def printed(home: Home, *words: str) -> bytes:
-    """What a process of its own writes to standard output."""
+    """What the program writes to standard output when it runs as a process."""
     command, environment = home.command(*words), home.environment()
     return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
 
@@ -143,7 +143,7 @@ def test_home_may_have_a_name_that_is_not_utf_8(home: Home, sim: Simulator) -> N
     home.path = home.path / os.fsdecode(b"Gr\xf6\xdfe")
     home.path.mkdir()
     home.sign_in(sim)
-    home.settings["PYTHONIOENCODING"] = "utf-8"  # as on a desktop, where it refuses such bytes
+    home.settings["PYTHONIOENCODING"] = "utf-8"  # as on a desktop; UTF-8 cannot encode such bytes
     lines = printed(home, US).decode().splitlines()
     assert lines[0].endswith(rf"/Gr\udcf6\udcdfe/data/{SINGLE}.csv")
     assert home.files() == both(SINGLE)
@@ -154,7 +154,7 @@ def test_what_the_encoding_of_output_lacks_is_escaped(home: Home) -> None:
     home.path = home.path / "Größe Ж"
     home.path.mkdir()
     store = home.data / "usage.db"
-    home.settings["PYTHONIOENCODING"] = "latin-1"  # like that of a file on Windows
+    home.settings["PYTHONIOENCODING"] = "latin-1"  # the encoding of a redirected file on Windows
     text = printed(home, "status").decode("latin-1")
     assert text.startswith(f"store: {store}\n".replace("Ж", r"\u0416"))
     assert json.loads(printed(home, "status", "--json").decode("utf-8"))["store"] == str(store)
@@ -251,7 +251,7 @@ SETTINGS = {
 
 
 def assert_refused(home: Home, sim: Simulator, words: list[str], reason: str) -> None:
-    """Refused before anything was asked or touched."""
+    """The run is refused before any request, and changes no file."""
     home.data.mkdir()
     (home.data / f"{SINGLE}.csv").write_text("figures of an earlier run")
     before = tree(home.path)
@@ -284,18 +284,18 @@ def test_daily_run_needs_users_endpoint(home: Home, sim: Simulator) -> None:
 
 
 def test_all_wrong_settings_are_named_at_once(home: Home, sim: Simulator) -> None:
-    """Without any password."""
+    """And no message shows the password."""
     home.settings |= {"MAX_RETRIES": "-1", "LOG_LEVEL": "LOUD"}
     home.settings["METRICS_API_BASE_URL"] = "https://me:SECRET@app.example.com/"
     result = home.run()
     assert (result.code, sim.requests) == (2, [])
     for name in ("METRICS_API_BASE_URL:", "MAX_RETRIES=-1:", "LOG_LEVEL=LOUD:"):
         assert result.err.count(name) == 1
-    assert "\\n" not in result.err  # a line break is not text to show
+    assert "\\n" not in result.err  # the message has no escaped line break
     assert "SECRET" not in result.err
 
 
-# Where files cannot be
+# Where files cannot be written
 
 
 @pytest.mark.parametrize("out", ["a-folder", "/dev/null", ".", "/"])
@@ -367,10 +367,10 @@ def test_terminated_run_leaves_no_current_file(
     scratch.mkdir()
     home.settings["TMPDIR"] = str(scratch)
     sim.add_fault(Fault(hang(600), after=2))
-    # A parent that ignores Ctrl-C, such as a shell's background job, would hand that down.
+    # A parent that ignores Ctrl-C, such as a shell's background job, passes that on.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = home.command(*words)
-    # A module that is being imported when the signal comes leaves its file to be closed as garbage.
+    # If the signal comes during an import, the module's file is left for the garbage collector.
     command[3:3] = ["-W", "ignore::ResourceWarning"]
     process = subprocess.Popen(
         command,
@@ -434,7 +434,7 @@ def with_streams(home: Home, redirections: str, *words: str) -> subprocess.Compl
 
 @pytest.mark.slow
 def test_run_without_standard_streams_does_its_work(home: Home, start: Start) -> None:
-    """As a job whose output nobody wants."""
+    """As a background job whose output is discarded."""
     assert start().url
     assert with_streams(home, "<&- >&- 2>&-", "--daily", f"{DAY}", f"{DAY}").returncode == 0
     assert (home.data / f"daily_exports_{DAY}_to_{DAY}" / "manifest.json").exists()

@@ -1,4 +1,4 @@
-"""`completion`: its scripts load in real shells, and complete commands, options and paths there."""
+"""`completion`: its scripts load in real shells, and complete commands, options and paths."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def put_script(shell: str, folder: Path, capsys: Capture) -> None:
 
 
 def needed(shell: str) -> str:
-    """Where the shell is; skips where it is not installed."""
+    """The path of the shell; skips the test if it is not installed."""
     path = shutil.which(shell)
     if path is None:
         assert "CI" not in os.environ, f"CI installs {shell}"
@@ -79,7 +79,7 @@ def test_bash_completes_commands_options_and_paths(folder: Path, capsys: Capture
             check=False,
         )
         assert done.stderr == ""
-        # bash itself adds the slash of a folder.
+        # bash itself adds the slash after a folder.
         assert set(done.stdout.split()) == {each.rstrip("/") for each in expected}, line
 
 
@@ -128,7 +128,7 @@ def test_zsh_completes_commands_options_and_paths(folder: Path, capsys: Capture)
 
 
 def send(terminal: int, text: str, awaited: str) -> None:
-    """Type into the terminal, and wait until it shows what is awaited."""
+    """Type into the terminal, and wait until it shows the expected text."""
     os.write(terminal, text.encode())
     shown, end = "", time.monotonic() + SECONDS
     while awaited not in shown:

@@ -1,4 +1,4 @@
-"""`convert`: the dashboard's own CSV becomes Copilot JSON, or an error that names the place."""
+"""`convert`: turns the dashboard's own CSV into Copilot JSON, or names the place of an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 def row(user: str, **cells: str) -> dict[str, str]:
-    """A row with 2 in every count; the names of `cells` are titles with `_` for a space."""
+    """A row with 2 in every count; `cells` are named like their titles, with `_` for a space."""
     counts = {title: "2" for title in TITLES if title in COUNTED}
     named = {name.replace("_", " "): cell for name, cell in cells.items()}
     return {
@@ -67,7 +67,7 @@ def records(result: Result) -> list[dict[str, Any]]:
 
 
 def period(result: Result) -> tuple[str, str, str]:
-    """The first day, the last day and the day of every record."""
+    """The first day, the last day and the day that every record has."""
     keys = ("report_start_day", "report_end_day", "day")
     ((first, last, day),) = {tuple(each[key] for key in keys) for each in records(result)}
     return first, last, day
@@ -140,7 +140,7 @@ def test_contradictory_options_are_refused(home: Home, options: list[str]) -> No
 
 
 def test_active_days_say_whether_an_unknown_count_may_be_activity(home: Home) -> None:
-    """As they do for the JSON of a day: nobody has a record who was not active."""
+    """As in the JSON of a day, only people who were or may have been active have a record."""
     nothing = {**dict.fromkeys(COUNTED, "0"), "Chat Messages": ""}
     days = {
         "ada@example.com": "0",
@@ -155,7 +155,7 @@ def test_active_days_say_whether_an_unknown_count_may_be_activity(home: Home) ->
 
 
 def test_more_active_days_than_days_are_a_warning(home: Home) -> None:
-    """Of three days, somebody may have been active on each."""
+    """With a file of three days, the same number is possible."""
     file = saved(home, sheet(ADA, row("bo@example.com", Active_Days="3")))
     for options, warned in (([], False), (["--day", "2025-10-22"], True)):
         result = home.run("convert", str(file), *options)
@@ -239,7 +239,7 @@ def test_spreadsheet_csv_gives_the_same_records(home: Home) -> None:
 def test_inactive_users_have_no_record(
     home: Home,
 ) -> None:
-    """And the enterprise id comes from the settings."""
+    """The records have the enterprise id of the settings."""
     home.settings["ENTERPRISE_ID"] = "acme"
     idle = row("idle@example.com", **{title.replace(" ", "_"): "0" for title in COUNTED})
     made = records(home.run("convert", str(saved(home, sheet(ADA, idle)))))
@@ -380,7 +380,7 @@ PSEUDONYM = "user-0123456789abcdef0123"
 
 @pytest.mark.parametrize("name", ["total@example.com", PSEUDONYM, "totally", "summer-bot"])
 def test_users_who_look_like_a_sum_stay(name: str, tmp_path: Path) -> None:
-    """An address, a pseudonym, and other names whose figures are their own."""
+    """An address, a pseudonym, and other names whose figures are not the sums of the others."""
     file = tmp_path / WINDOW_NAME
     is_user = "@" in name or name == PSEUDONYM
     figures = SUMS if is_user else SUMS | {"Chat Messages": "1"}
@@ -404,7 +404,7 @@ def test_service_account_may_have_any_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_service_account_is_one_of_augment_whichever_source_is_set(home: Home, source: str) -> None:
-    """It would be a login of GitHub Copilot with another id."""
+    """As a login of GitHub Copilot it would have another id."""
     home.settings["METRICS_SOURCE"] = source
     (made,) = records(home.run("convert", str(saved(home, sheet(row("triage-bot"))))))
     assert made["user_id"] == md5_user_id("triage-bot")
@@ -431,7 +431,7 @@ def test_file_without_a_name_is_refused(home: Home, file: str) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "folder"])
 def test_missing_file_is_refused(home: Home, kind: str) -> None:
-    """The earlier output is set aside."""
+    """And the earlier output is set aside."""
     file = home.path / WINDOW_NAME
     if kind == "folder":
         file.mkdir()
@@ -468,7 +468,7 @@ def test_own_csv_can_be_converted(
 
 
 def test_period_file_counts_only_for_its_csv(tmp_path: Path) -> None:
-    """Where a name and a sibling differ, or two siblings, one of them is of another run."""
+    """If the days in the name or in a file beside it differ, one of them is from another run."""
     day, month = date(2025, 10, 22), Window(date(2025, 9, 22), date(2025, 10, 21))
     compact, named = tmp_path / "metrics_20251022.csv", tmp_path / "metrics_2025-10-22.csv"
     for file, window, right in (
@@ -498,7 +498,7 @@ def test_period_file_counts_only_for_its_csv(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("sim")
 @pytest.mark.slow
 def test_later_run_leaves_no_wrong_period_file(home: Home) -> None:
-    """The users of one run, and then only the tenant's figures of another, under one name."""
+    """One run writes the users, another only the tenant's figures under the same name."""
     for first, then in (("all", "tenant-feature-stats"), ("user-feature-stats", "all")):
         target = home.data / f"mine-{first}.csv"
         out = ["--out", str(target)]
@@ -519,7 +519,7 @@ def test_later_run_leaves_no_wrong_period_file(home: Home) -> None:
 def test_daily_csv_converts_to_records_of_its_json(home: Home) -> None:
     assert home.run("--last-28-days").code == 0
     compared = 0
-    for day in (yesterday() - timedelta(number) for number in range(4)):  # not only a weekend
+    for day in (yesterday() - timedelta(number) for number in range(4)):  # more than a weekend
         file = home.daily_folder / f"augment_metrics_{day}.csv"
         made = records(home.run("convert", str(file), "--day", f"{day}"))
         daily = json.loads((home.daily_folder / f"copilot_metrics_{day}.json").read_bytes())

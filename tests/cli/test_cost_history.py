@@ -31,7 +31,7 @@ def spring(start_api: Start, home: Home) -> Simulator:
 
 
 def fetched(home: Home, days_later: int = 0) -> list[Cost]:
-    """What the store has of the day after a run."""
+    """The day's costs in the store after a run."""
     backfill(home, DAY, DAY, NOON + timedelta(days_later))
     with store_at(settings_of(home).store_url).reading() as reader:
         return reader.costs(reader.cost_ledger(ANALYTICS, Window(DAY, DAY))[DAY])
@@ -45,7 +45,7 @@ def history(home: Home) -> list[dict[str, Any]]:
 
 
 def figure(costs: list[Cost], change: dict[str, Any]) -> Decimal:
-    """The figure that a change is about; 0 without a row."""
+    """The figure that a change is about; 0 if there is no such row."""
     key = (change["user"], change["account"], change["resource_type"], change["resource"])
     found = [
         cost.figures[COSTS_BY_NAME[change["metric"]]]

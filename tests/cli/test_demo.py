@@ -1,4 +1,4 @@
-"""`demo`: what somebody sees who tries the program for the first time."""
+"""`demo`: what people see when they try the program for the first time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ledger_of(home: Home, source: str) -> list[LedgerDay]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The home of each source's demo, and its page, whose address is the last that is printed."""
+    """The home of each source's demo, and its page, whose address is printed last."""
 
     @functools.cache
     def begin(source: str) -> tuple[Home, Report]:
@@ -52,7 +52,7 @@ def test_demo_shows_every_part_of_the_page(demo: Demo) -> None:
     assert {each.editor_language for each in days} == {DetailStatus.COMPLETE}
     assert "All 28 days are in the store" in report.words
     assert "Compared with" in report.words
-    # On some dates, nobody has just come or gone.
+    # On some dates nobody is new or has left, so only those who stayed are certain.
     people = {key: int(report.number(key)) for key in ("new", "stayed", "lapsed", "idle")}
     assert people["stayed"] > 0
     assert "unknown" not in {number for numbers in report.numbers.values() for number in numbers}
@@ -69,7 +69,7 @@ def test_dashboard_demo_has_days_to_compare(demo: Demo) -> None:
     assert [each.day for each in ledger_of(home, DASHBOARD)] == list(STORED.days())
     assert "Compared with" in report.words
     assert "does not add up" not in report.words
-    assert "t-use-by-team" not in report.tables  # every team is small
+    assert "t-use-by-team" not in report.tables  # every team is too small to be shown
 
 
 @pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
@@ -86,7 +86,7 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
 def test_demo_of_claude_code_works_soon_after_midnight(
     home: Home, hour: int, newest: timedelta
 ) -> None:
-    """Before one o'clock, its report does not have the day before yet."""
+    """Before one o'clock, the source does not have the report of the day before yet."""
     half_past = datetime.combine(today(), time(hour, 30), UTC)
     run_demo(
         home.path,

@@ -121,7 +121,7 @@ def test_day_without_costs_is_refused(home: Home) -> None:
 
 
 def test_nothing_to_compare_is_not_called_incomplete(home: Home) -> None:
-    """Without any other day, `--incomplete` would compare nothing, and must not be advised."""
+    """If only one day has costs, `--incomplete` has nothing to compare either."""
     store_costs(home, NAMES, Window(LAST, LAST))
     words = ("explain", f"{LAST}")
     for more in ((), ("--incomplete",)):
@@ -214,7 +214,7 @@ def people_file(home: Home, *rows: tuple[str, str, int, str]) -> Path:
 
 
 def test_teams_and_merged_addresses(home: Home) -> None:
-    """Somebody with two teams is in a line of both, so that no amount counts twice."""
+    """Somebody in two teams counts in a line for both together, so that no amount counts twice."""
     cyd = "cyd@example.com"
     people_file(
         home,
@@ -338,10 +338,10 @@ def test_changed_rows_are_not_explained(home: Home) -> None:
 
 @pytest.mark.slow
 def test_planted_spike_of_the_source_is_first(home: Home, api: Simulator) -> None:
-    """From the source's answers to the first line, in every digit."""
+    """Every digit is kept from the source's answers to the first line."""
     end = today() - timedelta(2)
     window = Window(end - timedelta(13), end)
-    # A spike is as large as what the day costs, and must exceed what else changes.
+    # A spike equals the day's costs, and must be larger than all other changes.
     costs = api.organization.costs
     days = [end - timedelta(number) for number in range(7)]
     spiked = max(days, key=lambda day: sum(row.amounts.billed for row in costs.rows(day)))

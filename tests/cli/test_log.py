@@ -26,12 +26,12 @@ logger = logging.getLogger("dashboard_scraper.of_a_test")
 
 
 def on_terminal(forks: Forks, home: Home, *words: str) -> tuple[int, list[str]]:
-    """The exit code, and the few lines that a terminal at stderr was sent."""
+    """The exit code, and the few lines that the program wrote to a terminal at stderr."""
     ours, theirs = pty.openpty()
     code = forks.start(home, *words, terminal=os.ttyname(theirs)).wait().code
     os.close(theirs)
     sent = b""
-    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+    with contextlib.suppress(OSError):  # how a terminal reports that its other end is closed
         while chunk := os.read(ours, 65536):
             sent += chunk
     os.close(ours)
@@ -123,7 +123,7 @@ def test_invalid_log_format_is_refused(
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_foreign_text_cannot_forge_lines(log_format: str, capsys: Capture) -> None:
-    """Nor control a terminal."""
+    """And cannot control a terminal."""
     configure_logging("INFO", log_format)
     logger.warning("%s", FOREIGN)
     err = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`people`, `status` and the CSVs of classes: nobody is missing unnoticed."""
+"""`people`, `status` and the CSVs of classes: nobody is left out silently."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WINDOW = Window(LAST - timedelta(1), LAST)
 
 @pytest.fixture
 def home_of_two(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Two sources; the second misses a day, has seats, and calls people by login."""
+    """Two sources; the second misses a day, has seats, and identifies people by login."""
     register(monkeypatch)
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     home.settings |= {"SOURCES": f"{SOURCE},{LOGINS}", "METRICS_SOURCE": "all"}
@@ -131,7 +131,7 @@ def test_csv_of_usage_adds_up_in_each_source(home_of_two: Home) -> None:
 
 
 def test_days_without_costs_are_counted_beside_them(home_of_two: Home) -> None:
-    """A sum of half of the days must not look like that of all of them."""
+    """A sum over half of the days must not look like one over all of them."""
     store = store_at(home_of_two.settings["STORE_URL"])
     spent = Cost(ADA, Account.PERSON, "MODEL", "m", CostFigures(billed=Decimal("1.5")))
     with store.locked(), store.opened():
@@ -145,7 +145,7 @@ def test_days_without_costs_are_counted_beside_them(home_of_two: Home) -> None:
 
 
 def test_accounts_with_costs_alone_are_listed_as_others(home_of_two: Home, capsys: Capture) -> None:
-    """In their source, and service accounts only where these are shown."""
+    """Only in their source; service accounts only if they are shown."""
     accounts = {"deb@example.com": Account.PERSON, "builder": Account.SERVICE_ACCOUNT}
     costs = [Cost(name, each, "MODEL", "m", CostFigures(1)) for name, each in accounts.items()]
     store = store_at(home_of_two.settings["STORE_URL"])
@@ -239,7 +239,7 @@ def test_teams_are_shown_from_a_size_on(home_of_two: Home, capsys: Capture) -> N
 def test_two_seats_do_not_make_somebody_of_a_team_active(
     home_of_two: Home, capsys: Capture
 ) -> None:
-    """Ben is of the class of several identities, whose people may be active or not."""
+    """Ben is in the class of several identities, whose people may or may not be active."""
     with (home_of_two.path / "identities.csv").open("a") as file:
         file.write(f"{BEN},ben-m,12,core\n")
     store = store_at(home_of_two.settings["STORE_URL"])

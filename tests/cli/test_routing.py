@@ -1,4 +1,4 @@
-"""Which command a command line means, where its options stand, and which days its words name."""
+"""Which command a command line runs, where its options may be, and which days its words mean."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_invalid_day_is_refused(text: str) -> None:
 
 @pytest.fixture
 def stored(home: Home) -> Home:
-    """A home whose store has one day, long ago."""
+    """A home whose store has one day, long before today."""
     url = sqlite_url(home.data / "usage.db")
     put(url, {A_DAY: [user("ada@example.com")]}, DASHBOARD)
     return home
@@ -235,7 +235,7 @@ def test_unfinished_days_are_refused(word: str, day: str, stored: Home, capsys: 
 
 @pytest.mark.parametrize("start", ["10-20-2025", "-7d", "-2d"])
 def test_backfill_of_one_day_needs_its_end(start: str, stored: Home, capsys: Capture) -> None:
-    """That day, or every day since: neither of the two meanings may be taken unasked."""
+    """It could mean that day only or every day since: the program must not choose by itself."""
     assert main(["backfill", start, "--home", str(stored.path)]) == 2
     day = parse_days(start, today()).start
     err = capsys.readouterr().err
@@ -247,7 +247,7 @@ def test_backfill_of_one_day_needs_its_end(start: str, stored: Home, capsys: Cap
 def test_backfill_accepts_unambiguous_dates(
     words: list[str], stored: Home, capsys: Capture
 ) -> None:
-    """It goes on to the session, which is not there."""
+    """The run then fails only because there is no session."""
     assert main(["backfill", *words, "--home", str(stored.path)]) == 3
     assert "--auth" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""One run over several sources: each by itself, and one that fails does not stop the others."""
+"""One run over several sources: each runs separately, and a failed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_one_source_has_no_page_of_all(home: Home, sim: Simulator) -> None:
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
 def test_full_standard_output_does_not_stop_others(home: Home, sim: Simulator) -> None:
-    """As where it is a log on a full disk."""
+    """As if output goes to a log on a full disk."""
     with (
         io.TextIOWrapper(FULL.open("wb", buffering=0), write_through=True) as full,
         contextlib.redirect_stdout(full),
@@ -124,7 +124,7 @@ def test_full_standard_output_does_not_stop_others(home: Home, sim: Simulator) -
 
 
 def test_unexpected_error_does_not_stop_others(home: Home, sim: Simulator) -> None:
-    """Nor is it swallowed: its traceback is what a report needs."""
+    """The error is raised afterwards, since a bug report needs its traceback."""
     done: list[str] = []
 
     def work(settings: Settings) -> None:
@@ -144,7 +144,7 @@ def test_unexpected_error_does_not_stop_others(home: Home, sim: Simulator) -> No
 
 
 def test_missing_standard_output_is_no_error(home: Home, sim: Simulator) -> None:
-    """As of a service without one."""
+    """As in a service that has none."""
     with contextlib.redirect_stdout(None):
         run_daily(settings_of(home), DAYS)
     assert folders(home) == [ANALYTICS, TOY]
@@ -165,8 +165,8 @@ def test_different_failures_have_a_code_of_their_own(
 
 
 def test_source_option_chooses_one_and_writes_to_its_folder(home: Home, sim: Simulator) -> None:
-    """As where somebody repeats the one that failed: what it writes elsewhere would repair nothing,
-    and what it writes over the files of all sources would lack the others.
+    """As when somebody repeats the one that failed: writing elsewhere would repair nothing, and
+    writing over the files of all sources would lose the others.
     """
     assert home.run(*DAILY).code == 0
     of_all = {path: path.read_bytes() for path in home.data.glob("*.[ch]*")}
@@ -183,7 +183,7 @@ def test_source_option_chooses_one_and_writes_to_its_folder(home: Home, sim: Sim
 
 
 def test_sources_beside_another_choice_are_refused(home: Home, sim: Simulator) -> None:
-    """Whoever follows the page of one source, and then that of several, has both."""
+    """Somebody who follows the page for one source, then that for several, has both settings."""
     home.settings["METRICS_SOURCE"] = TOY
     result = home.run(*DAILY)
     assert result.code == 2
@@ -201,7 +201,7 @@ def test_sources_beside_another_choice_are_refused(home: Home, sim: Simulator) -
 
 
 def test_all_is_what_has_credentials(home: Home, sim: Simulator) -> None:
-    """Augment's dashboard is not fetched beside its API: the same people would count twice."""
+    """Augment's dashboard is not fetched beside its API: the same people would be counted twice."""
     del home.settings["SOURCES"]
     result = home.run(*DAILY, "--source", "all")
     assert (result.code, folders(home)) == (0, ["data"])
