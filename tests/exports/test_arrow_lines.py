@@ -46,7 +46,7 @@ def batch_of(name: str, days: int = 1, **counts: int | None) -> pa.RecordBatch:
 
 
 def lines_by_day(batches: list[pa.RecordBatch]) -> dict[date, list[bytes]]:
-    """The lines of each day in the order of their keys."""
+    """The lines of each day, sorted by their keys."""
     found: dict[date, list[tuple[str, bytes]]] = {}
     for batch in batches:
         for each in batch.to_pylist():
@@ -55,7 +55,7 @@ def lines_by_day(batches: list[pa.RecordBatch]) -> dict[date, list[bytes]]:
 
 
 def with_details(tables: dict[str, pa.Table], local: list[bytes]) -> pa.Table:
-    """The user-days with their editors, languages and credits; with the local file's phases."""
+    """The user-days with their editors, languages and credits, and the phases of the local file."""
     totals = {each["day"]: each["editor_language"] for each in tables["daily_totals"].to_pylist()}
     parts: dict[tuple[date, str], list[dict[str, Any]]] = {}
     for each in tables["editor_language_days"].to_pylist():
@@ -86,9 +86,9 @@ def with_details(tables: dict[str, pa.Table], local: list[bytes]) -> pa.Table:
 
 @pytest.mark.slow
 def test_batches_give_bytes_of_local_files(home: Home) -> None:
-    """Batches of any size, with people who came through a pickle.
+    """Batches of any size, with people that were pickled and unpickled.
 
-    Without pseudonyms; the test on Spark has the same figures with them.
+    There are no pseudonyms here; the test on Spark has the same figures with them.
     """
     fill(home, pseudonyms=False)
     local, tables = export_locally(home), export_to_lake(home)
@@ -131,7 +131,7 @@ def test_resting_users_have_no_line() -> None:
 
 @pytest.mark.parametrize("lines", [github_lines, copilot_lines])
 def test_active_days_say_whether_an_unknown_count_may_be_activity(lines: Any) -> None:
-    """As in the local files: nobody has a line who was not active."""
+    """As in the local files, only people who were or may have been active have a line."""
     unknown = batch_of("ada@example.com", chat_messages=None)
     column = unknown.schema.get_field_index(ACTIVE_DAYS.name)
     for days, count in ((0, 0), (1, 1), (None, 1)):
@@ -158,7 +158,7 @@ def test_batch_of_other_types_gives_the_same_line_or_is_refused(lines: Any) -> N
 
 
 def test_numbers_of_other_types_give_the_same_line() -> None:
-    """As pandas has whole numbers beside nulls, and DuckDB sums."""
+    """pandas has whole numbers beside nulls as floats, and DuckDB has sums as decimals."""
     good = batch_of("ada@example.com", chat_messages=3)
 
     def line(phase: pa.Array, consumed: pa.Array) -> str:
@@ -179,7 +179,7 @@ def test_numbers_of_other_types_give_the_same_line() -> None:
 
 @pytest.mark.parametrize("lines", [github_lines, copilot_lines])
 def test_batches_that_would_mislead_are_refused(lines: Any) -> None:
-    """People who are not known, a person twice, and a required figure that is missing."""
+    """People who are not known, two rows of one person, or a required figure that is missing."""
     good = batch_of("ada@example.com", chat_messages=1)
     assert lines(good, ADA, STAMP).num_rows == 1
     with pytest.raises(UsageError, match="`people` lacks users"):
@@ -195,7 +195,7 @@ def test_batches_that_would_mislead_are_refused(lines: Any) -> None:
 def test_batch_of_source_without_figures_is_refused(
     lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its figures are null, which is 0 in GitHub's format."""
+    """Its figures are null, which would be written as 0 in GitHub's format."""
     monkeypatch.setitem(SOURCES, toy_source.NAME, toy_source.__name__)
     good = batch_of("ada@example.com", chat_messages=1)
     sources = {source: good.append_column("source", pa.array([source])) for source in SOURCES}

@@ -132,7 +132,7 @@ NATURAL_OF_BOTH = 2186269671
 
 
 def usage(user: str, counts: dict[str, int | None]) -> UserUsage:
-    """A user with the counts of these columns; all other figures are unknown."""
+    """A user with these counts; all other figures are unknown."""
     named: dict[str, Any] = {NAMES[title]: count for title, count in counts.items()}
     return UserUsage(user, Figures(**named))
 
@@ -142,7 +142,7 @@ def record(counts: dict[str, int | None]) -> dict[str, Any]:
 
 
 def records_of(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    """What the lines are in a file of the window."""
+    """The records that the lines make in a file of the window."""
     text = b"".join(json_array(stamp_of(DAY, REPORT, "1"), lines))
     found: list[dict[str, Any]] = json.loads(text)
     return found
@@ -219,7 +219,7 @@ def test_flags_follow_their_own_activity(
     ],
 )
 def test_user_id_is_from_the_address_md5(address: str, number: int) -> None:
-    """The first eight hexadecimal digits, of the lower-cased address."""
+    """The first eight hexadecimal digits of the MD5 of the lower-cased address."""
     assert user_ids([address]) == ({address: number}, [])
     assert independent_id(address) == number
 
@@ -228,7 +228,7 @@ def test_user_id_is_from_the_address_md5(address: str, number: int) -> None:
 def test_first_in_the_alphabet_keeps_a_shared_id(
     seed: int,
 ) -> None:
-    """In whichever order they come."""
+    """In any order of the addresses."""
     keeper, yielding = COLLIDING
     people = [f"user{number}@example.com" for number in range(50)]
     addresses = [*COLLIDING, *people]
@@ -281,7 +281,7 @@ def test_ids_are_unique_and_natural_if_free(addresses: list[str], order: random.
 
 @pytest.mark.slow
 def test_id_collision_is_logged_with_both_names(home: Home, sim: Simulator) -> None:
-    """And the two ids differ in every file."""
+    """And every file has two different ids."""
     counts = {field: 1 for metric, field in FIELDS.items() if metric.kind is Kind.COUNT}
     body = {"userFeatureStats": [{USER_FIELD: name, **counts} for name in reversed(COLLIDING)]}
     sim.add_fault(Fault(raw_body(json.dumps(body).encode()), "user-feature-stats"))
@@ -305,7 +305,7 @@ DAYS_OF_ONE_USER = st.lists(ANY_COUNTS, min_size=1, max_size=5)
 
 
 def totals_of(days: list[list[UserUsage]]) -> WindowTotals:
-    """Of some days, from what the store adds up of each user: the days with activity."""
+    """The totals of some days, from each user's sums in the store: only days with activity."""
     figures: dict[str, list[Figures]] = {}
     for user in itertools.chain.from_iterable(days):
         if is_active(user.figures):
@@ -327,7 +327,7 @@ def totals_of(days: list[list[UserUsage]]) -> WindowTotals:
 def test_window_record_sums_its_days(
     days: list[dict[str, int | None]],
 ) -> None:
-    """Its flags are those of any day."""
+    """A flag is set if it is set on any day."""
     totals = totals_of([[usage("ada@example.com", counts)] for counts in days])
     made = records_of(totals.lines({"ada@example.com": head_of(7, "ada@example.com")}))
     if not any(count for counts in days for count in counts.values()):
@@ -343,7 +343,7 @@ def test_window_record_sums_its_days(
 
 
 def test_window_records_are_of_active_users() -> None:
-    """Or of those who may have been active, by address."""
+    """And of those who may have been active, sorted by address."""
     zeros: dict[str, int | None] = dict.fromkeys(COUNTS, 0)
     resting = [usage(name, zeros) for name in ("zoe", "ada", "bo", "cy")]
     working = [
@@ -382,7 +382,7 @@ odd_names = st.one_of(st.text(min_size=1), st.sampled_from(['É"d\\%d', "a:5@exa
 def test_lines_are_what_the_encoder_prints(
     figures: Figures, name: str, number: int, enterprise: str
 ) -> None:
-    """For unknown figures, large numbers and names with any characters."""
+    """Also with unknown figures, large numbers and names with any characters."""
     record = convert(UserUsage(name, figures), DAY, REPORT, enterprise, number)
     line = line_of(head_of(number, name), values_of(figures))
     stamp = stamp_of(DAY, REPORT, enterprise)
@@ -391,7 +391,7 @@ def test_lines_are_what_the_encoder_prints(
 
 
 def test_lines_of_a_day_take_another_stamp() -> None:
-    """Those that were joined by line breaks, as the docstring of `json_array` says."""
+    """Lines joined by line breaks can get another stamp, as the docstring of `json_array` says."""
     lines = [
         line_of(head_of(n, f"{n}\n"), values_of(usage("", {**EXAMPLE}).figures)) for n in (1, 2)
     ]

@@ -1,4 +1,4 @@
-"""The CSV of a day's costs beside its metrics: every amount, and never an old one as if current."""
+"""The CSV of a day's costs beside its metrics: every amount, and no old file that looks current."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WEEK = [DAY - timedelta(n) for n in range(6, -1, -1)]
 
 
 def fill(home: Home, *costs: CostDay, days: list[date] | None = None, url: str = "") -> None:
-    """Days of usage, by default those of the costs, and the costs."""
+    """Store days of usage, by default the days of the costs, and the costs."""
     put_costs(home, costs, url=url)
     put_usage(home, days or [each.day for each in costs])
 
@@ -61,7 +61,7 @@ def path_of(folder: Path, day: date = DAY) -> Path:
 
 
 def costs_in(folder: Path, day: date = DAY) -> list[Cost]:
-    """The rows of a file as costs, for a comparison of every figure."""
+    """The rows of a file as costs, to compare every figure."""
     header, *rows = parse(path_of(folder, day).read_bytes())
     assert tuple(header) == HEADER
     return [_cost(row) for row in rows]
@@ -128,7 +128,7 @@ def test_settled_costs_are_listed_as_such(home: Home) -> None:
 
 @pytest.mark.slow
 def test_revised_costs_are_written_again(home: Home) -> None:
-    """In another window too, and of the files of the day that one alone."""
+    """Also in another window, in which no other file of the day changes."""
     fill(home, *(day_of(MIXED, day) for day in WEEK[:2]))
     before = made_from(export(home, WEEK[0], WEEK[1]))
     revised = (*MIXED[1:], cost(ADA, in_dollars("0.01")))
@@ -143,7 +143,7 @@ def test_revised_costs_are_written_again(home: Home) -> None:
 
 
 def test_revision_with_the_same_sums_is_written(home: Home) -> None:
-    """An amount that moves from one person to another."""
+    """Such as an amount that moves from one person to another."""
     fill(home, day_of([cost(ADA, in_dollars("1")), cost(BEN, in_dollars("2"))]))
     export(home)
     moved = [cost(ADA, in_dollars("2")), cost(BEN, in_dollars("1"))]
@@ -194,7 +194,7 @@ def test_service_accounts_are_one_row_if_left_out(home: Home) -> None:
 
 
 def test_sums_have_no_zeros_at_the_end(home: Home) -> None:
-    """As amounts of single rows, and as what is read from a lake."""
+    """Like the amounts of single rows, and those read from a lake."""
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
     fill(home, day_of([service(in_dollars("7.25")), service(in_dollars("0.25"), "another")]))
     assert path_of(export(home)).read_text().endswith(",,7.5,7.5,0,USD\n")
@@ -220,7 +220,7 @@ def test_any_amounts_add_up(home: Home, costs: list[Cost]) -> None:
 
 @pytest.mark.slow
 def test_failed_export_leaves_settled_costs(home: Home) -> None:
-    """Costs that were not settled are set aside, and their day's other files stay."""
+    """Costs that were not settled are set aside, but the other files of their day stay."""
     settled, damaged, unsettled = days = [DAY - timedelta(n) for n in (40, 39, 38)]
     fill(home, *(day_of(MIXED, day) for day in days[:2]), days=days)
     put_costs(home, [day_of(MIXED, unsettled)], COSTS_FETCHED - timedelta(37))

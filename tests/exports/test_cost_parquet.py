@@ -47,7 +47,7 @@ def path_of(place: Path, day: date = DAY) -> Path:
 
 
 def query(statement: str) -> list[tuple[Any, ...]]:
-    """What another engine reads."""
+    """The rows that another engine reads."""
     with duckdb.connect() as engine:
         return engine.execute(statement).fetchall()
 
@@ -64,7 +64,7 @@ def costs_in(place: Path) -> list[Cost]:
 
 
 def by_repr(costs: list[Cost] | tuple[Cost, ...]) -> list[str]:
-    """Comparable whatever zeros a reader puts behind the point."""
+    """Sorted, and comparable however many zeros a reader adds after the point."""
     return sorted(
         f"{each.user}|{each.account}|{each.resource_type}|{each.resource}|"
         + "|".join(
@@ -87,7 +87,7 @@ def test_amounts_are_exact_decimals(home: Home, store_url: str) -> None:
 
 
 def test_costs_do_not_mix_with_users(home: Home) -> None:
-    """Programs that read the whole folder as days of users see nothing of costs."""
+    """Programs that read the whole folder as days of users see no costs."""
     put_costs(home, [day_of(MIXED)])
     put_usage(home, [DAY])
     place = export(home)
@@ -113,7 +113,7 @@ def test_only_changed_costs_are_written_again(home: Home) -> None:
 
 @pytest.mark.slow
 def test_costs_are_those_known_at_a_moment(home: Home) -> None:
-    """In a folder of their own; a moment before the first fetch has none."""
+    """They are in a separate folder; before the first fetch there are none."""
     put_costs(home, [day_of([cost(ADA, in_dollars("7"))])])
     put_usage(home, [DAY])
     put_costs(home, [day_of([cost(ADA, in_dollars("9"))])], COSTS_FETCHED + timedelta(2))
@@ -151,7 +151,7 @@ def test_object_store_gets_costs_and_hides_old_ones(home: Home, object_store: st
 
 
 def test_costs_of_another_source_do_not_stay(home: Home) -> None:
-    """They would look like the costs of a source that has none."""
+    """Otherwise they would look like costs of a source that has none."""
     put_costs(home, [day_of(MIXED)])
     put_usage(home, [DAY])
     assert path_of(export(home)).exists()
@@ -216,7 +216,7 @@ def test_forget_rewrites_parquet_of_costs(home: Home) -> None:
 
 @pytest.mark.slow
 def test_sums_longer_than_parquet_end_the_export(home: Home) -> None:
-    """Two spellings of one person that each fit: nothing is written rather than cut."""
+    """Each of a person's two spellings fits, their sum does not: it is not cut, but refused."""
     most = "9" * 20
     spelled = [cost(name, in_dollars(most)) for name in (ADA, "Ada@Example.com")]
     put_costs(home, [day_of([*spelled, cost(BEN, in_dollars(f"-{most}"))])])

@@ -77,7 +77,7 @@ FIELD = {metric.title: FIELDS[metric] for metric in FIELDS}
 
 
 def fetch(home: Home, *words: str) -> tuple[Path, Path]:
-    """The users' CSV and the tenant's CSV of a successful run."""
+    """The paths of the users' CSV and of the tenant's CSV of a successful run."""
     result = home.run(*(words or [f"{DAY}"]))
     assert result.code == 0, result.err
     users, tenant = result.paths
@@ -85,7 +85,7 @@ def fetch(home: Home, *words: str) -> tuple[Path, Path]:
 
 
 def seen_by_a_spreadsheet(path: Path) -> list[dict[str, str]]:
-    """The rows as written in the file, guards included."""
+    """The rows as they are in the file, with the guards against formulas."""
     text = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
     return list(csv.DictReader(text, strict=True))
 
@@ -147,7 +147,7 @@ def test_columns_and_cells_are_the_dashboards(home: Home, start: Start) -> None:
 def test_rate_has_one_or_two_decimals(
     home: Home, sim: Simulator, number: float | None, cell: str
 ) -> None:
-    """It is blank if unknown."""
+    """And it is blank if unknown."""
     sim.add_fault(Fault(set_value(FIELD["Accept Rate"], number), USERS))
     users, _ = fetch(home)
     assert {row["Accept Rate"] for row in seen_by_a_spreadsheet(users)} == {cell}
@@ -169,7 +169,7 @@ def test_time_without_a_utc_date_is_blank(home: Home, sim: Simulator) -> None:
 
 
 def test_unknown_fields_follow_alphabetically(home: Home, sim: Simulator) -> None:
-    """Nested ones with dots in their names, lists as JSON."""
+    """Nested fields have dots in their names, and lists are JSON."""
     for name, value in [
         ("zone", "north"),
         ("meta", {"team": {"name": "core"}, "active": True}),
@@ -194,7 +194,7 @@ def test_field_of_some_users_is_blank_for_others(home: Home, sim: Simulator) -> 
 
 
 def test_field_named_like_a_column_is_left_out(home: Home, sim: Simulator) -> None:
-    """No day is refused, and the column has its own figure."""
+    """No day is refused, and the column keeps its own figure."""
     users, _ = fetch(home)
     before = users.read_bytes()
     sim.add_fault(Fault(add_field("Tool Uses", 5, record=0), USERS))
@@ -243,7 +243,7 @@ def test_tenant_csv_has_a_total_per_row(home: Home, sim: Simulator) -> None:
 
 
 def test_same_field_of_both_endpoints_is_distinct(home: Home, sim: Simulator) -> None:
-    """A known field has its plain name; of unknown ones, the first has."""
+    """A known field keeps its plain name; of two unknown fields, the first one keeps it."""
     active, mau = MONTHLY_ACTIVE_USERS, Endpoint.MONTHLY_ACTIVE_USERS.value
     sim.add_fault(Fault(add_field(active, 77), TENANT))
     sim.add_fault(Fault(add_field("made", 1), TENANT))
@@ -286,7 +286,7 @@ def test_no_records_give_a_header_and_a_warning(home: Home, sim: Simulator) -> N
 def test_week_without_anybody_is_marked_and_an_error(
     home: Home, sim: Simulator, days: int, code: int, listed: bool
 ) -> None:
-    """What an account sees that may not see the others: of a shorter time, it may be right."""
+    """The account may not see others' figures; in a shorter time, maybe nobody was active."""
     idle: dict[str, object] = {field: 0 for metric, field in FIELDS.items() if metric in COUNTS}
     idle |= dict.fromkeys(("firstSeen", "lastSeen", "acceptanceRatePercentage"))
     idle |= {"totalActiveDays": 0, USER_FIELD: "ada@example.com"}
@@ -305,7 +305,7 @@ def test_week_without_anybody_is_marked_and_an_error(
 
 
 def test_other_records_have_priority_columns_first(home: Home, sim: Simulator) -> None:
-    """And UTC timestamps."""
+    """And their timestamps are in UTC."""
     records = [
         {"zeta": 1, "value": 2.5, "metric": "=x", "timestamp": 1761062531, "date": "2025-10-21"},
         {"usage": {"count": 3}, "email": "ada@example.com", "user_id": 7, "alpha": [1, 2]},
@@ -353,7 +353,7 @@ SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"], ids=repr)
 def test_rows_may_end_as_on_any_system(end: str) -> None:
-    """Cells keep their own line breaks."""
+    """Line breaks within cells stay as they are."""
     rows = [["User", "Note"], ["ada@example.com", "two\rlines"]]
     text = end.join(["User,Note", 'ada@example.com,"two\rlines"', ""])
     assert parse(text.encode()) == rows
@@ -361,7 +361,7 @@ def test_rows_may_end_as_on_any_system(end: str) -> None:
 
 @pytest.mark.parametrize("text", ['User,N\n"ada,3\n', 'User,N\n"ada"x,3\n'])
 def test_unbalanced_quotes_are_an_error(text: str) -> None:
-    """As in a truncated file, the rest of which would be read as one cell."""
+    """As in a truncated file, whose rest would be read as one cell."""
     with pytest.raises(csv.Error):
         parse(text.encode())
 
@@ -395,8 +395,8 @@ ANY_FIGURES = st.builds(Figures, **{m.name: COUNT for m in AUGMENT_METRICS if m 
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-# An address: another name may by chance look like that of a row of sums, which is refused. As names
-# are stored: reading cleans them, as it does those of the sources.
+# Addresses, since any other name may look like that of a row of sums, which is refused. They are
+# cleaned as in the store, since reading the file cleans them, too.
 @given(st.dictionaries(CELLS.map("{}@example.com".format).map(cleaned), ANY_FIGURES, max_size=5))
 @pytest.mark.slow
 def test_counts_are_read_back_from_their_csv(tmp_path: Path, figures: dict[str, Figures]) -> None:
@@ -423,7 +423,7 @@ names = st.one_of(
 @settings(max_examples=25, deadline=None)
 @pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
 def test_rows_are_what_the_writer_prints(source: str, users: list[UserUsage]) -> None:
-    """With a field outside the catalogue, all rows go through the CSV writer."""
+    """With a field outside the catalogue, the CSV writer prints all rows."""
     extended = [replace(user, extra={"x": None}) for user in users]
     text = users_csv(extended, source).decode("utf-8-sig")
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)

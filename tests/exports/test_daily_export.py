@@ -146,7 +146,7 @@ def test_aggregate_sums_days_and_ors_flags(home: Home) -> None:
 
 @pytest.mark.slow
 def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
-    """Its status, the number of rows, and the checksums of its files."""
+    """With its status, its number of rows, and the checksums of its files."""
     nobody, idle, failed = DAYS[3], DAYS[4], DAYS[5]
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS, nobody))
     for field in COUNTS:
@@ -207,7 +207,7 @@ def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
 
 @pytest.mark.slow
 def test_user_with_unknown_activity_has_a_record(home: Home, sim: Simulator) -> None:
-    """The day then does not add up, since that user was active."""
+    """The day then does not add up, since that user was really active."""
     listed = [each for each in sim.organization.people if each.belongs(DAY, DAY)]
     active = sim.organization.totals(Window(DAY, DAY))
     place = next(place for place, each in enumerate(listed) if each.index in active)
@@ -267,7 +267,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
-    """The line has both numbers of one user."""
+    """The log line has both numbers of one user."""
     total = FIELDS[LINES]
     parts = [FIELDS[m] for m in parts_of(LINES)]
     figures = dict.fromkeys(parts, 3) | {total: 17}
@@ -328,7 +328,7 @@ def test_terminal_shows_a_progress_bar(home: Home) -> None:
 
 @pytest.mark.slow
 def test_demo_depends_on_its_seed_alone(start: Start, tmp_path: Path) -> None:
-    """Not on the settings; and it writes only below its own folder, beside real files."""
+    """It ignores the settings, and writes only below its own folder, beside real files."""
     nowhere = "http://proxy.invalid:9/"
     troubled = {
         "METRICS_API_BASE_URL": "https://dashboard.invalid/",
@@ -363,6 +363,6 @@ def test_demo_depends_on_its_seed_alone(start: Start, tmp_path: Path) -> None:
 
 
 def outside_of_demo(home: Home) -> dict[Path, bytes]:
-    """The real session, store and files."""
+    """The real session, the real store and its files."""
     files = [path for path in all_files(home.path) if home.data / "demo" not in path.parents]
     return {path: path.read_bytes() for path in files}

@@ -90,7 +90,7 @@ def check_files(day: OutputDay, source: str) -> None:
 
 
 def usage(source: str, name: str, figures: dict[str, Any], *, service: bool = False) -> UserUsage:
-    """With what the source knows."""
+    """A user's figures, as far as the source knows them."""
     of_source = {metric.name for metric in info_of(source).metrics}
     return UserUsage(
         name,
@@ -136,7 +136,7 @@ def test_reports_from_columns_are_those_from_records(
     source: str,
     merged: bool,
 ) -> None:
-    """Every line, and what is said of all; also where two of the people have one login and id."""
+    """Every line and every remark, also if two of the people have the same login and id."""
     url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'usage.db'}"
     users = [
         usage(source, f"user{number}@example.com", figures | known, service=service)
@@ -159,7 +159,7 @@ def test_reports_from_columns_are_those_from_records(
 
 @pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
 def test_files_from_columns_are_the_same_in_any_database(store_url: str, source: str) -> None:
-    """Databases have moments and truth values each in another way, and very old moments."""
+    """Databases store moments, very old ones too, and truth values in different ways."""
     seen = datetime(2026, 10, 30, 20, 30, 1, 5, tzinfo=ABROAD)  # the 31st in UTC
     zeros = {metric.name: 0 for metric in METRICS if metric.kind in (Kind.COUNT, Kind.DAYS)}
     users = [
@@ -182,7 +182,7 @@ def test_day_without_activity_has_columns_too(store_url: str, names: list[str]) 
 
 
 def test_service_account_that_is_not_shown_is_in_no_column(store_url: str) -> None:
-    """Also where the bitmaps of the day do not say that it is one."""
+    """Also if the day's bitmaps do not mark it as a service account."""
     put(store_url, {LAST: [user("ada@example.com"), user("nightly")]})
     people = Audience(service_accounts=False)
     with store_at(store_url).reading() as reader:
@@ -191,7 +191,7 @@ def test_service_account_that_is_not_shown_is_in_no_column(store_url: str) -> No
 
 
 def test_unknown_fields_are_in_no_column(store_url: str) -> None:
-    """Only records have them, so these are what files are made of."""
+    """Only records have unknown fields, so the files are made from records."""
     users = [replace(user("ada@example.com"), extra={"Sparks": 3}), user("ben@example.com")]
     with stored_day(store_url, DASHBOARD, users) as day:
         assert day.columns is None
@@ -210,7 +210,7 @@ def test_damaged_columns_are_refused(store_url: str, damage: str) -> None:
 
 
 def test_columns_have_every_metric_that_the_ledger_has(store_url: str) -> None:
-    """Also one that the source did not know when the program was written."""
+    """Also a metric that the source did not have when the program was written."""
     unknown, *_ = [metric for metric in COUNTS if metric not in info_of(DASHBOARD).metrics]
     users = [user("ada@example.com", **{unknown.name: 1}), user("ben@example.com")]
     with stored_day(store_url, DASHBOARD, users) as day:
@@ -219,7 +219,7 @@ def test_columns_have_every_metric_that_the_ledger_has(store_url: str) -> None:
 
 
 def test_activity_that_no_column_has_is_that_of_records(store_url: str) -> None:
-    """Of somebody who used only what an earlier version knew of the source, as nobody else did."""
+    """Somebody used only a metric that just an earlier version knew for this source."""
     unknown, *_ = [metric for metric in COUNTS if metric not in info_of(DASHBOARD).metrics]
     zeros: dict[str, Any] = {metric.name: 0 for metric in REQUIRED}
     users = [

@@ -1,4 +1,4 @@
-"""Whatever other processes do, an export has the files that one process makes."""
+"""Whatever other processes do, an export has the same files as from one process."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def stored(home: Home) -> Home:
 def export_with(
     home: Home, window: Window, folder: Path, open_export: OpenExport | None
 ) -> dict[str, bytes]:
-    """What an export writes with another process, which opens it in this way, or with none.
+    """The files of an export with another process, which opens it in this way, or without one.
 
-    Nothing else is left.
+    Nothing else is left in the folder.
     """
     export_opened(settings_of(home), window, folder, open_export)
     assert not [*folder.rglob(".*")]
@@ -51,7 +51,7 @@ def export_with(
 
 
 def alone(home: Home, place: Path) -> dict[str, bytes]:
-    """What one process makes."""
+    """The files of an export with one process."""
     return export_with(home, WEEK, place / "alone", None)
 
 
@@ -109,7 +109,7 @@ def test_process_that_fails_is_replaced(
 
 @pytest.mark.slow
 def test_files_made_from_other_content_are_not_taken(stored: Home, tmp_path: Path) -> None:
-    """As where a day is revised before the other process reads it."""
+    """Such as a day that is revised before the other process reads it."""
     revised = Home(tmp_path / "revised", {"ORGANIZATION_ID": "7"})
     revised.path.mkdir()
     store_days(revised, users(5), WEEK)
@@ -119,7 +119,7 @@ def test_files_made_from_other_content_are_not_taken(stored: Home, tmp_path: Pat
 
 
 def start(home: Home, folder: Path, seconds: float) -> subprocess.Popen[str]:
-    """An export with another process, which takes so long to open it."""
+    """Start an export with another process, which takes this many seconds to open it."""
     words = [home.settings["STORE_URL"], f"{WEEK.start}", f"{WEEK.end}", str(folder), f"{seconds}"]
     command = [sys.executable, "-W", "error", opened_exports.__file__, str(home.path), *words]
     return subprocess.Popen(
@@ -153,14 +153,14 @@ def test_other_process_ends_with_one_that_is_killed(stored: Home, tmp_path: Path
 
 
 def catches_interrupts(process: str) -> bool:
-    """Whether Python has begun there, so that Ctrl-C would print a traceback."""
+    """Whether Python has started in that process, so that Ctrl-C would print a traceback."""
     (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
     return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_file(stored: Home, tmp_path: Path) -> None:
-    """It reaches the other process too, which starts or has begun a day, and finishes that."""
+    """Ctrl-C also reaches the other process, which finishes the day that it starts or has begun."""
     process = start(stored, tmp_path / "made", 1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     until(lambda: len(children.read_text().split()) == len(["the tracker of semaphores", "it"]))
@@ -168,7 +168,7 @@ def test_ctrl_c_leaves_no_file(stored: Home, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == -signal.SIGINT
-    assert err.count("Traceback") == 1, err  # that of this process alone
+    assert err.count("Traceback") == 1, err  # only from this process
     left = {path.name for path in (tmp_path / "made").rglob("*")}
     assert left - {"lock"} == {GITHUB_FOLDER}
 
@@ -195,7 +195,7 @@ def test_long_export_uses_another_processor(
 def test_lake_is_read_by_another_process_too(
     stored: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Which ends without DuckDB's list of what it still had open."""
+    """And it ends without DuckDB's list of objects that were still open."""
     days = f"{WEEK.start}", f"{WEEK.end}"
     result = stored.run("export", *days, "--format", "iceberg", "--out", f"{tmp_path / 'lake'}")
     assert result.code == 0, result.err

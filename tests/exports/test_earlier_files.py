@@ -1,4 +1,4 @@
-"""Nights after the first: only what is new is read and written, and every file is right."""
+"""Nights after the first: only new data is read and written, and every file is right."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def as_if_first(home: Home, window: Window) -> dict[str, bytes]:
-    """What an export writes that finds no earlier one."""
+    """The files of an export that finds no earlier one."""
     apart = home.data.parent / "apart"
     before, home.settings["EXPORT_DIR"] = home.settings.get("EXPORT_DIR"), str(apart)
     try:
@@ -84,8 +84,8 @@ def put(home: Home, day: date, people: list[UserUsage], hours: int = 1) -> None:
 
 @pytest.mark.slow
 def test_next_night_reads_and_writes_what_is_new(stored: Home, reads: Counter[str]) -> None:
-    """CSV files and GitHub's reports on users are the earlier ones under new names; the JSON is
-    theirs with another window.
+    """CSV files and GitHub's reports on users are links to the earlier ones; the JSON has the same
+    records with another window.
     """
     before = export(stored, NIGHT)
     reads.clear()
@@ -99,7 +99,7 @@ def test_next_night_reads_and_writes_what_is_new(stored: Home, reads: Counter[st
 
 @pytest.mark.slow
 def test_revised_day_alone_is_read_again(home: Home, reads: Counter[str]) -> None:
-    """Of 28 days that are exported a second time: the revised one, and the last for its lines."""
+    """In a second export of 28 days, only the revised day is read, and the last for its lines."""
     month = Window(LAST - timedelta(27), LAST)
     store_days(home, users(3), month)
     folder = export(home, month)
@@ -126,7 +126,7 @@ def _revise(home: Home) -> None:
 
 
 def _respell(home: Home) -> None:
-    """The newest spelling of the window names the person in every record."""
+    """Every record has the newest spelling of the person's name in the window."""
     people = [UserUsage(name.title(), figures_of({"chat_messages": 1})) for name in users(4)]
     put(home, LAST, people)
 
@@ -189,7 +189,7 @@ def _widen_mode(home: Home) -> None:
 )
 @pytest.mark.slow
 def test_what_changed_is_written_again(stored: Home, change: Callable[[Home], None]) -> None:
-    """Whatever happened to an earlier export, the next one is as if there were none."""
+    """Whatever changed since an earlier export, the next one is as if there were no earlier one."""
     export(stored, NIGHT)
     change(stored)
     after = export(stored, NEXT)
@@ -201,7 +201,7 @@ def test_what_changed_is_written_again(stored: Home, change: Callable[[Home], No
 @pytest.mark.parametrize("options", [(), ("--as-of", f"{FETCHED.date()}")], ids=["now", "as of"])
 @pytest.mark.slow
 def test_mention_of_forgotten_person_leaves_files(stored: Home, options: tuple[str, ...]) -> None:
-    """Also in the fields of another user, on days on which the person has no row."""
+    """Also in a field of another user, on a day on which the person has no row."""
     boss = users(4)[1]
     report = UserUsage(users(4)[0], figures_of({"chat_messages": 1}), {"manager": boss})
     put(stored, FIRST, [report])
@@ -214,7 +214,7 @@ def test_mention_of_forgotten_person_leaves_files(stored: Home, options: tuple[s
 
 @pytest.mark.parametrize(("source", "name"), [(COPILOT, "Octo"), (CURSOR, "71")])
 def test_name_matched_to_an_address_is_written_again(home: Home, source: str, name: str) -> None:
-    """With pseudonyms, only the address that the name has now says that it is another person."""
+    """With pseudonyms, only the address that the name now has shows that it is another person."""
     store_days(home, [name, "ben@example.com"], NIGHT, source=source)
     _add_pseudonyms(home)
     home.settings |= {"METRICS_SOURCE": source, "IDENTITY_FILE": "people.csv"}
@@ -232,7 +232,7 @@ def test_name_matched_to_an_address_is_written_again(home: Home, source: str, na
 
 @pytest.mark.slow
 def test_week_of_nights_stores_a_csv_once(stored: Home) -> None:
-    """Each night writes one day; the others are names of files that are there already."""
+    """Each night writes one day; the files of the others are links to earlier ones."""
     windows = [Window(day - timedelta(3), day) for day in WEEK.days()][3:]
     folders = [export(stored, window) for window in windows]
     inodes = {path.stat().st_ino for folder in folders for path in folder.glob("augment_*.csv")}
@@ -244,7 +244,7 @@ def test_week_of_nights_stores_a_csv_once(stored: Home) -> None:
 
 @pytest.mark.slow
 def test_damaged_rows_of_unchanged_days_are_an_error(home: Home) -> None:
-    """Their own files are right and not written again, but sums over the window would not be."""
+    """The day's own files are right and not written again, but the window's sums would be wrong."""
     month = Window(LAST - timedelta(27), LAST)
     store_days(home, users(3), month)
     export(home, month)
@@ -271,7 +271,7 @@ def written(tmp_path: Path) -> tuple[Path, WrittenFile]:
 
 
 def test_file_of_another_mode_is_copied(tmp_path: Path, written: tuple[Path, WrittenFile]) -> None:
-    """A link would have the mode of the earlier file, or change that."""
+    """A link would have the mode of the earlier file, or change it there."""
     source, listed = written
     assert take(tmp_path / "b.csv", source, listed, 0o640)
     assert (tmp_path / "b.csv").read_bytes() == b"figures"
@@ -297,7 +297,7 @@ def test_file_is_copied_where_links_are_refused(
 
 
 def test_file_in_its_place_stays(tmp_path: Path, written: tuple[Path, WrittenFile]) -> None:
-    """Renaming a link to another link of the same file would leave both names."""
+    """Renaming a link over another link to the same file would leave both names."""
     source, listed = written
     os.link(source, tmp_path / "b.csv")
     assert take(tmp_path / "b.csv", source, listed)
@@ -308,7 +308,7 @@ def test_file_in_its_place_stays(tmp_path: Path, written: tuple[Path, WrittenFil
 def test_file_in_its_place_is_that_of_the_newest_set(
     tmp_path: Path, written: tuple[Path, WrittenFile]
 ) -> None:
-    """Another program has replaced it meanwhile: the manifest would vouch for another content."""
+    """If another program has replaced it meanwhile, the manifest would list the wrong content."""
     source, listed = written
     with Publication() as publication:
         assert publication.take(source, source, listed)
@@ -318,7 +318,7 @@ def test_file_in_its_place_is_that_of_the_newest_set(
 
 
 def test_files_of_two_folders_do_not_mix(tmp_path: Path) -> None:
-    """While those of one are renamed, no other program renames in that of the last file."""
+    """While the files of one folder are renamed, that of the last file is locked, too."""
     below, free = tmp_path / "below", list[str]()
     below.mkdir()
 
@@ -339,7 +339,7 @@ def test_files_of_two_folders_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_file_in_its_place_gets_the_mode(tmp_path: Path, written: tuple[Path, WrittenFile]) -> None:
-    """Others might read it, and another name of the file keeps the mode that it has."""
+    """Others could read it otherwise; another link to the same file keeps its mode."""
     source, listed = written
     os.link(source, tmp_path / "b.csv")
     source.chmod(0o644)
@@ -368,7 +368,7 @@ def test_unlike_file_is_not_taken(
 def test_cleanup_spares_new_links_to_old_files(
     tmp_path: Path, written: tuple[Path, WrittenFile]
 ) -> None:
-    """A link is as old as its file; the program that just made it is alive."""
+    """A link has the age of its file, but the program that has just made it is still running."""
     source, listed = written
     os.utime(source, (0, 0))
     with Publication() as publication:

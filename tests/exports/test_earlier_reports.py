@@ -1,4 +1,4 @@
-"""GitHub's reports of single days in exports after the first: those of unchanged days are taken."""
+"""GitHub's reports of single days in exports after the first: unchanged days are not made again."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LATER = FETCHED + timedelta(hours=1)
 
 @pytest.fixture
 def stored(home: Home) -> Home:
-    """A home with two months of six people, and one more at the end; GitHub's reports are of both
-    scopes.
+    """A home with two months of six people, and one more on the last day; GitHub's reports have
+    both scopes.
     """
 
     def join(usage: DayUsage) -> DayUsage:
@@ -40,7 +40,7 @@ def stored(home: Home) -> Home:
 
 
 def export(home: Home, window: Window, out: str = "") -> Path:
-    """The folder of GitHub's reports; in another folder below `out`, no earlier file is known."""
+    """The folder of GitHub's reports; an export to another folder, `out`, finds no earlier file."""
     own = home.settings | ({"EXPORT_DIR": out} if out else {})
     before, home.settings = home.settings, own
     try:
@@ -64,7 +64,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_reports_of_unchanged_days_are_taken(stored: Home, reads: Counter[str]) -> None:
-    """Also where their day is in a window of another length: no row is read, and no line made."""
+    """Also in a window of another length: no row is read, and no line made."""
     first = export(stored, WEEK)
     reads.clear()
     longer = export(stored, Window(WEEK.start - timedelta(days=1), LAST))
@@ -79,7 +79,7 @@ def test_reports_of_unchanged_days_are_taken(stored: Home, reads: Counter[str]) 
 
 @pytest.mark.slow
 def test_remarks_stay_where_reports_are_taken(stored: Home) -> None:
-    """What the format cannot show of a day is said on each export, not on the first alone."""
+    """Every export says what the format cannot show of a day, not only the first."""
     people = user_days(users(5), LAST)
     odd = UserUsage(
         "odd@example.com", figures_of({"chat_messages": None, "total_modified_lines_of_code": 7})
@@ -100,7 +100,7 @@ def put(home: Home, change: Callable[[Store], object]) -> None:
 
 
 def _revise_before(home: Home) -> None:
-    """Who is new worked with a remote agent on two days: that makes another adoption phase."""
+    """The new person used a remote agent on two earlier days: that changes the adoption phase."""
     for day in (BEFORE, BEFORE + timedelta(days=1)):
         agent = figures_of({"remote_agent_messages": 3, "remote_agent_lines_of_code": 5})
         usage = DayUsage(day, [UserUsage(NEW, agent), *user_days(users(6), day)])
@@ -124,7 +124,7 @@ def _add_credits(home: Home) -> None:
 
 
 def _spell_long_before(home: Home) -> None:
-    """A login is the first spelling that was ever stored."""
+    """The login is the first spelling that was ever stored."""
     people = [UserUsage(users(6)[0].upper(), figures_of({"chat_messages": 1}))]
     usage = DayUsage(TWO_MONTHS.start - timedelta(days=1), people)
     put(home, lambda store: store.put(DASHBOARD, usage, FETCHED))
@@ -148,7 +148,7 @@ def _name_organization(home: Home) -> None:
 def test_report_of_what_changed_is_written_again(
     stored: Home, change: Callable[[Home], None]
 ) -> None:
-    """Its rows are the same, and its lines are not: the next export is as if there were none."""
+    """The rows are the same, but the lines are not: the export is as if there were none before."""
     stored.settings["GITHUB_REPORTS_CREDITS"] = "true"
     before = contents(export(stored, WEEK))
     change(stored)

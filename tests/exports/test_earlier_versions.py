@@ -1,4 +1,4 @@
-"""What earlier versions of the program wrote with faults is not taken: it is made again."""
+"""Files that earlier versions of the program wrote with faults are not used, but made again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, figures_of
 from singer_target import fresh, kinds, sync
 
-# What these versions said that the day below was made from.
+# The `made_from` of these versions for the day below.
 BEFORE_IDLE_SPELLINGS_MADE_NOBODY_ACTIVE = {
     f"augment_metrics_{LAST}.csv": "ab36c5f46d1aeb42b8f77c12823e92e7",
     f"copilot_metrics_{LAST}.json": "0927d26955b64d03ac1d9542ab643306",
@@ -30,7 +30,7 @@ STALE = b"what an earlier version wrote"
 
 @pytest.fixture
 def stored(home: Home) -> Home:
-    """A home with a day of somebody with two idle spellings, and with a name in another field."""
+    """A home with a day of somebody with two idle spellings; another user's field has a name."""
     idle = figures_of({})
     people = [
         UserUsage("Eve@example.com", replace(idle, chat_messages=None, active_days=0)),

@@ -1,4 +1,4 @@
-"""`export START END`: the files of `--daily`, from the store alone."""
+"""`export START END`: the files of `--daily`, made only from the store."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def folder_of(home: Home, first: date, last: date) -> Path:
 
 
 def assert_vouched_for(folder: Path) -> None:
-    """Every file but the manifest is named in it, with the SHA-256 that it has."""
+    """Every file except the manifest is listed there with its SHA-256."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
     files = [each for day in manifest["days"] for each in day["files"]]
     files += [manifest["aggregated"], manifest["report"]]
@@ -150,7 +150,7 @@ def test_export_of_missing_days_sets_files_aside(home: Home) -> None:
 
 @pytest.mark.usefixtures("spring")
 def test_export_without_a_store_writes_nothing(home: Home, empty_place: str) -> None:
-    """It sets older files aside, so that they do not look fresh."""
+    """Older files are set aside, so that they do not look fresh."""
     first = home.run("export", "2025-03-03")
     assert (first.code, first.out) == (2, "")
     assert "there is no store at" in first.err
@@ -203,8 +203,8 @@ def test_newest_exportable_day_is_yesterday(home: Home, start: Start) -> None:
     assert home.run("export", f"{yesterday()}").code == 0
 
 
-# Every rename takes a random time, as on a slow disk, so that two simultaneous exports are sure to
-# interleave.
+# Every rename takes a random time, as on a slow disk, so that two simultaneous exports are certain
+# to interleave.
 SLOW_EXPORT = """
 import random, sys, time
 sys.addaudithook(lambda event, _: time.sleep(random.random() / 20) if event == "os.rename" else 0)

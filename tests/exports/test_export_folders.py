@@ -1,4 +1,4 @@
-"""`latest` names the newest complete export, and RETENTION_EXPORTS how many stay."""
+"""`latest` names the newest complete export; RETENTION_EXPORTS limits how many stay."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def latest(home: Home) -> str | None:
 
 
 def make_older(home: Home, day: date) -> None:
-    """Leave of the manifest what that of the first version had, which wrote no GitHub reports."""
+    """Reduce the manifest to that of the first version, which wrote no GitHub reports."""
     path = home.data / name_of(day) / MANIFEST
     first = ("source", "start", "end", "days", "aggregated")
     manifest = json.loads(path.read_bytes())
@@ -52,7 +52,7 @@ def make_older(home: Home, day: date) -> None:
 
 
 def exports(home: Home) -> set[int]:
-    """The days of March that have an export of their own."""
+    """The days of March that have their own export."""
     days = {name_of(march(day)): day for day in range(1, 10)}
     return {days[path.name] for path in home.data.iterdir() if path.name in days}
 
@@ -65,7 +65,7 @@ def export(home: Home, first: date, last: date, folder: Path | None = None) -> N
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_latest_names_the_newest_window(home: Home) -> None:
-    """Whatever else is exported after it."""
+    """Also if other windows are exported later."""
     one_day(home, 4)
     assert latest(home) == name_of(march(4))
     assert (home.data / "latest" / "manifest.json").is_file()
@@ -82,7 +82,7 @@ def test_latest_names_the_newest_window(home: Home) -> None:
 @pytest.mark.usefixtures("csv_alone", "spring")
 @pytest.mark.slow
 def test_latest_skips_exports_of_a_clock_that_was_ahead(home: Home) -> None:
-    """Nor does retention spare such an export in place of the one that `latest` names."""
+    """And retention does not keep such an export in place of the one that `latest` names."""
     home.settings["RETENTION_EXPORTS"] = "1"
     one_day(home, 8)
     now = NOON - timedelta(2)

@@ -37,7 +37,7 @@ from made_up_costs import (
     service,
 )
 
-# From the specification: what a dataset Cost and Usage must have in version 1.4.
+# From the specification: the columns that a Cost and Usage dataset must have in version 1.4.
 MANDATORY = [
     "BilledCost",
     "BillingAccountId",
@@ -78,11 +78,11 @@ FIGURES = {
     "estimated": "x_EstimatedCost",
     "credits": "x_Credits",
 }
-"""Where each metric is but the billed amount."""
+"""The column of each metric except the billed amount."""
 
 VALIDATOR = Path(dashboard_scraper.__file__).parents[2] / ".venv-focus" / "bin" / "focus-validator"
 RULES = "1.2.0.1"
-"""The newest rules that the validator comes with; those of 1.4 are not in its package."""
+"""The newest rules that the validator's package contains; it does not have those of 1.4."""
 WANTS_REMOVED = {
     "CostAndUsage-D-021-M",  # PublisherName must be present
     "CostAndUsage-D-038-M",  # ProviderName must be present
@@ -90,15 +90,15 @@ WANTS_REMOVED = {
     "ProviderName-C-000-M",
     "BilledCost-C-000-M",  # one of its rules compares with ProviderName
 }
-"""Failures for lack of two columns that FOCUS 1.4 removed."""
+"""Failures because two columns are missing, which FOCUS 1.4 removed."""
 FALSE = {"InvoiceId-C-005-C"}
-"""Not null where there is an invoice, which the validator takes for granted."""
+"""A false alarm: an id is only required if there is an invoice, which the validator assumes."""
 NULL_COSTS = {
     "BilledCost-C-000-M",
     "ContractedCost-C-000-M",
     *(f"{name}-C-00{rule}-M" for name in COSTS for rule in (3, 4)),
 } - {"BilledCost-C-004-M"}
-"""A cost must not be null; where a contract is in credits, nobody knows one."""
+"""A cost must not be null, but is unknown if a contract is in credits."""
 
 
 def export(home: Home, first: date = DAY, last: date = DAY, code: int = 0) -> Path:
@@ -123,7 +123,7 @@ def amount(cell: str) -> Decimal | None:
 
 
 def figures_in(row: dict[str, Any]) -> dict[str, Decimal | None]:
-    """The metrics of a row, from either file."""
+    """The metrics of a row from the CSV or the Parquet file."""
     return {
         metric: None if row[column] in (None, "") else Decimal(row[column])
         for metric, column in FIGURES.items()
@@ -177,7 +177,7 @@ def test_charge_is_of_its_day_and_month(home: Home) -> None:
 
 
 def test_credits_are_no_bill(home: Home) -> None:
-    """What nobody billed is null in every cost; the estimate is in a column of our own."""
+    """Amounts that were not billed are null in all costs; the estimate has its own column."""
     put_costs(home, [day_of([cost(ADA, in_credits("12.5"))])])
     folder = export(home)
     (row,) = csv_rows(folder)
@@ -197,7 +197,7 @@ def test_day_without_costs_has_empty_files(home: Home) -> None:
 
 
 def test_missing_day_has_no_file(home: Home) -> None:
-    """Not even one of an earlier export, which is set aside."""
+    """Nor one from an earlier export: that is set aside."""
     days = [DAY - timedelta(n) for n in (2, 1, 0)]
     put_costs(home, [day_of(MIXED, day) for day in (days[0], days[2])])
     (home.data / "focus").mkdir()
@@ -214,7 +214,7 @@ def test_missing_day_has_no_file(home: Home) -> None:
 
 @pytest.mark.slow
 def test_source_without_costs_is_passed_over(home: Home) -> None:
-    """By itself it is an error, and sets aside what another source left; it fails no other one."""
+    """On its own it is an error that sets earlier files aside; beside others it is no failure."""
     put_costs(home, [day_of([cost(ADA, in_dollars("7"))])])
     words = ("export", f"{DAY}", "--format", "focus")
     assert home.run(*words).code == 0
@@ -247,7 +247,7 @@ def test_day_that_does_not_add_up_is_marked(home: Home) -> None:
 
 @pytest.mark.slow
 def test_charges_are_those_known_at_a_moment(home: Home) -> None:
-    """In a folder of their own; before the first fetch nothing was known."""
+    """They are in a separate folder; before the first fetch there are none."""
     put_costs(home, [day_of([cost(ADA, in_dollars("7"))])])
     put_costs(home, [day_of([cost(ADA, in_dollars("9"))])], COSTS_FETCHED + timedelta(2))
     words, billed = ("export", f"{DAY}", "--format", "focus"), []
@@ -290,7 +290,7 @@ def test_pseudonyms_hide_names_and_money_stays(home: Home) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.slow
 def test_any_amounts_come_back(home: Home, costs: list[Cost]) -> None:
-    """Spellings are added up, and nothing is lost; a sum with an unknown part is unknown."""
+    """Spellings of one person are added up without loss; a sum with an unknown part is unknown."""
     put_costs(home, [day_of(costs)])
     folder = export(home)
     for rows in (csv_rows(folder), parquet_rows(folder)):
@@ -307,10 +307,10 @@ def failed_rules(path: Path, scratch: Path) -> set[str]:
     """The rules of the FinOps Foundation's validator that a file breaks."""
     report = scratch / "report.xml"
     words = (VALIDATOR, "--data-file", path, "--validate-version", RULES, "--block-download")
-    # It reads a file of its package by a path that is relative to the current folder.
+    # The validator reads a file of its package by a path relative to the current folder.
     (package,) = VALIDATOR.parents[1].glob("lib/python*/site-packages/focus_validator")
     (scratch / package.name).symlink_to(package)
-    (scratch / "quiet.yaml").write_text("version: 1")  # else it describes each step in a log
+    (scratch / "quiet.yaml").write_text("version: 1")  # otherwise it logs each step
     done = subprocess.run(
         [*words, "--output-type", "unittest", "--output-destination", report],
         check=False,
@@ -336,7 +336,7 @@ def validator() -> None:
 @pytest.mark.heavy
 @pytest.mark.usefixtures("validator")
 def test_validator_accepts_focus_csv(home: Home, tmp_path: Path) -> None:
-    """With the columns that its rules still want, and 1.4 has no more."""
+    """With the two columns that its rules still require, but that 1.4 has removed."""
     put_costs(home, [day_of(MIXED)])
     path = export(home) / f"focus_{DAY}.csv"
     header, *rows = parse(path.read_bytes())
@@ -352,7 +352,7 @@ def test_validator_accepts_focus_csv(home: Home, tmp_path: Path) -> None:
 @pytest.mark.heavy
 @pytest.mark.usefixtures("validator")
 def test_validator_wants_costs_of_credits(home: Home, tmp_path: Path) -> None:
-    """And two columns; nothing else is wrong in a Parquet file either."""
+    """And it wants two columns; nothing else is wrong in a Parquet file either."""
     put_costs(home, [day_of([*MIXED, cost(BEN, in_credits("12.5"), "Model C")])])
     path = export(home) / f"focus_{DAY}.parquet"
     assert failed_rules(path, tmp_path) == WANTS_REMOVED | FALSE | NULL_COSTS

@@ -1,4 +1,4 @@
-"""`forget` lists files below EXPORT_DIR that show the person; `--files` removes it from them."""
+"""`forget` lists files below EXPORT_DIR that show a person; `--files` removes the person there."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def fill(home: Home, **settings: str) -> None:
-    """A store, and beside it every kind of file that shows somebody."""
+    """A store, and beside it every kind of file that can show a person."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     home.settings |= settings
     (home.path / "people.csv").write_text(
@@ -59,13 +59,13 @@ def fill(home: Home, **settings: str) -> None:
     (home.data / "old").mkdir()
     (stale,) = home.data.glob(f"daily_exports_*/augment_metrics_{LAST}.csv")
     shutil.copy(stale, home.data / "old" / f"{stale.name}.stale")
-    # A day that is no longer stored, so that its export cannot be written again.
+    # This day is no longer stored, so its export cannot be written again.
     for table in ("user_day", "day_ledger"):
         sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{LONG_AGO}'")
 
 
 def shown(home: Home, *marks: str) -> set[str]:
-    """The files besides the store that show the person, as bytes or in Parquet."""
+    """The files besides the store that contain the person's name, as bytes or in Parquet."""
     found = set()
     for path in all_files(home.data):
         data = path.read_bytes()
@@ -156,7 +156,7 @@ def test_files_are_found_without_rows_in_the_store(home: Home, capsys: Capture) 
 
 @pytest.mark.slow
 def test_run_after_a_killed_one_rewrites_the_rest_of_the_export(home: Home, forks: Forks) -> None:
-    """It only removed the files with the person's name: in sums, the person stayed."""
+    """If only files with the person's name were removed, sums would still include the person."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     users = [user(name, chat_messages=1) for name in (NEW, *OTHERS)]
     put(home.settings["STORE_URL"], dict.fromkeys(WINDOW.days(), users))
@@ -249,7 +249,7 @@ def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> N
 
 
 def test_account_is_looked_for_where_parquet_names_people(home: Home, capsys: Capture) -> None:
-    """Every row has the word of its source, which is an account's name here."""
+    """Every row has the name of its source, which here is also the account's name."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     account, other = user(SOURCE, chat_messages=1), user("bob@example.com", chat_messages=1)
     days = {LAST: [account, other], LONG_AGO: [other]}
@@ -269,9 +269,9 @@ def test_account_is_looked_for_where_parquet_names_people(home: Home, capsys: Ca
     ids=["source", "word of the page"],
 )
 def test_word_of_every_export_removes_no_manifest(home: Home, name: str, left: set[date]) -> None:
-    """As the name of an account it was found in manifests or pages after these were rewritten:
-    they were removed, and the other files stayed without a manifest. A page that cannot be written
-    again may show the account, and is removed.
+    """If an account had such a word as its name, the manifests and pages written again contained
+    it, too: they were removed, and the other files stayed without a manifest. Only a page that
+    cannot be written again may show the account, and is removed.
     """
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     account, other = user(name, chat_messages=1), user("bob@example.com", chat_messages=1)
@@ -288,7 +288,7 @@ def test_word_of_every_export_removes_no_manifest(home: Home, name: str, left: s
 
 
 def test_no_file_shows_a_name_that_is_also_of_somebody_else(home: Home) -> None:
-    """Nothing is left to search for then, and every file was taken to show the person."""
+    """No name is left to search for then; an empty search would find every file."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     put(home.settings["STORE_URL"], {LAST: [user("ada", chat_messages=1)]})
     put(home.settings["STORE_URL"], {LAST: [user("ada", chat_messages=1)]}, "copilot")
@@ -317,7 +317,7 @@ def test_name_is_found_however_a_file_writes_it(home: Home, capsys: Capture, nam
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b"], ids=["empty", "blank", "invisible"])
 def test_empty_name_removes_nothing(home: Home, name: str) -> None:
-    """Such as that of a variable which a script did not set: every file has it somewhere."""
+    """Such as the value of a variable that a script did not set: every file contains it."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     put(home.settings["STORE_URL"], {LAST: [user("ada@example.com", chat_messages=1)]})
     export_files(settings_of(home), Window(LAST, LAST), None)

@@ -79,7 +79,7 @@ def analytics_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def exported(home: Home, dashboard_home: Path) -> Home:
-    """A home of the test's own in which the job has written its export."""
+    """A home for one test, with a copy of the job's export."""
     shutil.copytree(dashboard_home, home.path, dirs_exist_ok=True)
     home.settings |= ALL_REPORTS
     return home
@@ -92,7 +92,7 @@ def sign_in(home: Home, simulator: Simulator) -> None:
 
 @pytest.fixture
 def sim(exported: Home) -> Iterator[Simulator]:
-    """A simulator with the figures of the export, which another run can ask."""
+    """A simulator with the same figures as the export, for another run."""
     with Simulator(ORGANIZATION) as simulator:
         sign_in(exported, simulator)
         yield simulator
@@ -122,7 +122,7 @@ def test_job_writes_reports_of_28_days_and_the_last(exported: Home) -> None:
 
 @pytest.mark.slow
 def test_users_of_28_days_are_written_on_request(exported: Home, sim: Simulator) -> None:
-    """Those of an earlier export do not stay beside newer files."""
+    """And users' reports from an earlier export do not stay beside newer files."""
     assert sim
     del exported.settings["GITHUB_REPORTS_USERS_28_DAY"]
     assert exported.run(JOB).code == 0
@@ -132,7 +132,7 @@ def test_users_of_28_days_are_written_on_request(exported: Home, sim: Simulator)
 
 
 def test_consumer_finds_users_and_their_sums(exported: Home) -> None:
-    """As consumers read the files: line by line, by user_id and day, with strict integers."""
+    """As a consumer reads the files: line by line, by user_id and day, with strict integers."""
     home = exported
     sums: dict[str, int] = {}
     keys = set()
@@ -153,7 +153,7 @@ def test_consumer_finds_users_and_their_sums(exported: Home) -> None:
         assert value == sum(each[name] for each in month["day_totals"])
     for name in ("enterprise-28-day.json", f"enterprise-1-day_{DAY}.json"):
         (line,) = reports_in(home.daily_folder)[name].decode().splitlines()
-        line = re.sub(r'"avg_[a-z_]+":[0-9.]+', '"avg":0', line)  # as with GitHub
+        line = re.sub(r'"avg_[a-z_]+":[0-9.]+', '"avg":0', line)  # GitHub's are floats, too
         whole = json.loads(line, parse_float=lambda text: pytest.fail(f"no integer: {text}"))
         for each in whole.get("day_totals", [whole]):
             assert date.fromisoformat(each["day"]) < today()
@@ -174,7 +174,7 @@ def test_other_windows_have_a_report_per_day(exported: Home) -> None:
 
 @pytest.mark.slow
 def test_28_stored_days_have_the_28_day_report(exported: Home) -> None:
-    """The job's own days, exported, give the same bytes; a day earlier, they lack the first."""
+    """An export of the job's days has the same bytes; a day earlier, the first day is missing."""
     home = exported
     before = reports_in(home.daily_folder)
     (folder,) = home.run("export", f"{today() - timedelta(28)}", DAY).paths
@@ -325,7 +325,7 @@ def test_editors_are_merged_on_the_whole_alone(
 
 @pytest.mark.slow
 def test_differing_totals_are_logged_once(home: Home, start: Start) -> None:
-    """Of all days together, with both numbers of one user-day; and so are unknown figures."""
+    """Once for all days together, with both numbers of one user-day; unknown figures likewise."""
     sim = start(ORGANIZATION)
     sim.add_fault(Fault(set_value(FIELDS[LINES], 987654), USERS_ENDPOINT))
     unknown = next(m for m in FIELDS if m in PLACE_OF and m.required)

@@ -1,4 +1,4 @@
-"""`export --format iceberg`: what other engines read of a lake, after runs of every kind."""
+"""`export --format iceberg`: what other engines read from a lake, after runs of every kind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 FIRST = LAST - timedelta(2)
 DAYS = [FIRST, FIRST + timedelta(1), LAST]
 EARLIER = date(2026, 9, 30)
-"""Of another month."""
+"""A day in another month."""
 
 
 def export(home: Home, *more: str, first: date = FIRST, last: date = LAST) -> Result:
@@ -66,7 +66,7 @@ def files_of(catalog: Catalog, table: str) -> list[str]:
 
 
 def query(folder: Path, table: str, what: str, order: str = "day") -> list[tuple[Any, ...]]:
-    """What DuckDB reads of the files that the catalogue lists."""
+    """The rows that DuckDB reads from the files listed in the catalogue."""
     with contextlib.closing(catalog_in(folder)) as catalog, duckdb.connect() as engine:
         return read(engine, files_of(catalog, table), what, order)
 
@@ -99,7 +99,7 @@ def stored(url: str) -> dict[date, list[UserUsage]]:
 
 
 def state(folder: Path) -> dict[date, set[tuple[Any, ...]]]:
-    """Of each day and table, the contents of its rows, and how many they are."""
+    """For each day, the tables with the contents of their rows, and how many rows have each."""
     found: dict[date, set[tuple[Any, ...]]] = {}
     with contextlib.closing(catalog_in(folder)) as catalog, duckdb.connect() as engine:
         for kind in TABLES:
@@ -110,7 +110,7 @@ def state(folder: Path) -> dict[date, set[tuple[Any, ...]]]:
 
 
 def consistent(folder: Path) -> bool:
-    """Whether all tables have the same content of each day."""
+    """Whether all tables have the same content for each day."""
     return all(len({content for _, content, _ in found}) == 1 for found in state(folder).values())
 
 
@@ -200,7 +200,7 @@ def test_second_run_commits_nothing(home: Home, lake: Path) -> None:
 
 
 def test_library_repeats_no_commit_by_itself(home: Home, lake: Path) -> None:
-    """Not of tables either that somebody has created or changed with another setting."""
+    """Not even for tables that somebody has created or changed with another setting."""
     name = "commit.retry.num-retries"
     exported(home)
     catalog = catalog_in(lake)
@@ -318,7 +318,7 @@ def test_manifests_have_no_names(home: Home, lake: Path) -> None:
 
 
 def test_column_of_the_customer_stays(home: Home, lake: Path) -> None:
-    """The totals of a month are in one file: written again, it has those of the other days."""
+    """The totals of a month are in one file: when written again, the other days keep the column."""
     exported(home)
     with contextlib.closing(catalog_in(lake)) as catalog:
         table = catalog.load_table((NAMESPACE, "daily_totals"))
@@ -333,7 +333,7 @@ def test_column_of_the_customer_stays(home: Home, lake: Path) -> None:
 
 
 def everything_in(folder: Path) -> set[str]:
-    """The names in the rows of every file of a lake, of whatever state."""
+    """The names in the rows of every file of a lake, in the current state or an earlier one."""
     names: set[str] = set()
     for path in folder.rglob("*.parquet"):
         if "user_days" in path.parts or "credit_days" in path.parts:
@@ -383,7 +383,7 @@ def test_forgotten_person_is_in_no_file(home: Home, lake: Path) -> None:
 def test_days_mentioning_forgotten_person_are_as_stored(
     home: Home, lake: Path, boss: str, files: bool
 ) -> None:
-    """In the fields of another user; where these have a word that is no address, it stays."""
+    """The person is named in a field of another user. A word there that is not an address stays."""
     url, day = home.settings["STORE_URL"], f"{LAST}"
     report = UserUsage("ada@example.com", figures_of(chat_messages=1), {"manager": boss})
     put(url, {FIRST: [user(boss), user("bob@example.com")], LAST: [report]})
@@ -428,7 +428,7 @@ def test_damaged_lake_keeps_no_name_in_other_files(home: Home, lake: Path, damag
 
 
 def states_of(folder: Path) -> int:
-    """How many states of the users' rows there are; each must have all its files."""
+    """The number of states of the users' rows; each must have all its files."""
     catalog = catalog_in(folder)
     table = catalog.load_table((NAMESPACE, "user_days"))
     states = [table.scan(snapshot_id=each.snapshot_id).to_arrow() for each in table.snapshots()]
@@ -453,7 +453,7 @@ def test_files_get_the_output_mode(home: Home, lake: Path) -> None:
 
 
 def revise(home: Home, number: int) -> dict[date, set[str]]:
-    """Give each day another user, whom no earlier revision had."""
+    """Give each day a new user, who was in no earlier revision."""
     name, store = f"user{number}@example.com", store_at(home.settings["STORE_URL"])
     put(home.settings["STORE_URL"], {day: [user(name, chat_messages=number + 1)] for day in DAYS})
     with store.locked(), store.opened():
@@ -473,7 +473,7 @@ WORDS = ("export", f"{FIRST}", f"{LAST}", "--format", "iceberg")
 
 
 COMMITS = (1, 2, 3)
-"""To each table that has rows: users, credits, totals."""
+"""One to each table that has rows: users, credits, totals."""
 
 
 @pytest.mark.parametrize(
@@ -483,7 +483,7 @@ COMMITS = (1, 2, 3)
 def test_killed_run_is_finished_by_the_next(
     home: Home, lake: Path, forks: Forks, number: int
 ) -> None:
-    """Killed before a commit. Each table has all days as before, or all as after."""
+    """Killed before a commit, a run leaves each table with all days as before, or all as after."""
     forks.load(iceberg_export.__name__)
     before = revise(home, 0)
     exported(home)
@@ -502,7 +502,7 @@ def test_killed_run_is_finished_by_the_next(
 
 
 def test_killed_run_with_other_settings_is_undone(home: Home, lake: Path, forks: Forks) -> None:
-    """The totals are still those of the settings before, but the rows are not."""
+    """The totals were still made with the settings before, but the rows were not."""
     forks.load(iceberg_export.__name__)
     exported(home)
     before = state(lake)
@@ -515,7 +515,7 @@ def test_killed_run_with_other_settings_is_undone(home: Home, lake: Path, forks:
 
 
 def has_ended(run: Run) -> bool:
-    """Wait until it has stopped or ended; whether it has ended."""
+    """Wait until the run has stopped or ended; returns whether it has ended."""
     states = []
 
     def is_at_rest() -> bool:
@@ -537,8 +537,8 @@ def other(home: Home, lake: Path) -> Home:
 
 
 def meet(home: Home, other: Home, lake: Path, forks: Forks, number: int) -> bool:
-    """One writer is stopped before its commit of that number, until another has written the same
-    days. Returns whether it had no such commit.
+    """Stop one writer before its commit of that number, until another has written the same days.
+    Returns whether the first one ended without such a commit.
     """
     mine, theirs = revise(home, number), revise(other, 100 + number)
     trap = Trap("statement", number, "UPDATE iceberg_tables", then="stop")
@@ -573,7 +573,7 @@ def test_two_writers_end_with_one_version(
 
 
 def test_two_writers_add_new_days_once(home: Home, other: Home, lake: Path, forks: Forks) -> None:
-    """Neither finds a file to replace."""
+    """Neither writer finds a file to replace."""
     forks.load(iceberg_export.__name__)
     put(home.settings["STORE_URL"], {EARLIER: [user("old@example.com")]})
     assert export(home, first=EARLIER, last=EARLIER).code == 0
@@ -681,7 +681,7 @@ def test_place_that_is_not_a_lake_is_refused(
 
 
 def test_folder_whose_name_is_not_utf_8_is_refused(home: Home, lake: Path) -> None:
-    """Without a log: pytest's workers cannot send one that has such a name."""
+    """Without a log: pytest's workers cannot send one with such a name."""
     folder = home.path / "l\udce4ke"
     with pytest.raises(UsageError, match="a lake needs a folder whose name is UTF-8"):
         export_lake(settings_of(home), Window(FIRST, LAST), f"{folder}")

@@ -1,4 +1,4 @@
-"""Costs in a lake: every amount as the store has it, in tables that change apart from users'."""
+"""Costs in a lake: every amount as in the store, in tables that change independently of users'."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def reading(home: Home, lake: Path) -> Home:
 
 
 def costs_of(home: Home) -> Costs:
-    """Every day's row of the ledger, and its costs, which must have those sums."""
+    """Every day's row of the ledger with its costs, whose sums must be those of the row."""
     with store_at(home.settings["STORE_URL"]).reading() as reader:
         assert reader.budgets(ANALYTICS) == []
         ledger = reader.cost_ledger(ANALYTICS)
@@ -79,7 +79,7 @@ def catalog_in(lake: Path) -> SqlCatalog:
 
 
 def query(lake: Path, table: str, what: str) -> list[tuple[Any, ...]]:
-    """What another engine reads of the files that the catalogue lists."""
+    """The rows that another engine reads from the files listed in the catalogue."""
     catalog = catalog_in(lake)
     files = [t.file.file_path for t in catalog.load_table((NAMESPACE, table)).scan().plan_files()]
     catalog.close()
@@ -91,7 +91,7 @@ def query(lake: Path, table: str, what: str) -> list[tuple[Any, ...]]:
 
 
 def changed(lake: Path, before: dict[str, int | None] | None = None) -> dict[str, int | None]:
-    """The current snapshot of each table, without those of `before`."""
+    """The current snapshot of each table that has changed since `before`."""
     catalog = catalog_in(lake)
     found = {
         kind.name: catalog.load_table((NAMESPACE, kind.name)).metadata.current_snapshot_id
@@ -102,7 +102,7 @@ def changed(lake: Path, before: dict[str, int | None] | None = None) -> dict[str
 
 
 def outputs(home: Home, name: str) -> dict[str, bytes]:
-    """What the commands that show costs write and print."""
+    """The output of the commands that show costs."""
     folder = home.path / name
     for words in (
         ("export", *WINDOW, "--out", f"{folder / 'files'}"),
@@ -120,7 +120,7 @@ def outputs(home: Home, name: str) -> dict[str, bytes]:
 
 @pytest.fixture
 def filled(home: Home) -> Home:
-    """Days with costs of every kind, a day that cost nothing, and all of them with users."""
+    """Days with costs of every kind and a day that cost nothing, all of them with users."""
     put_costs(
         home,
         [
@@ -188,15 +188,15 @@ def test_only_what_changed_of_costs_is_written(filled: Home) -> None:
     ("settings", "number"),
     [
         ({}, 2),
-        # Two of these commits are those of users.
+        # Two of these commits are for the tables of users.
         pytest.param({"INCLUDE_SERVICE_ACCOUNTS": "false"}, 4, marks=pytest.mark.heavy),
     ],
 )
 def test_killed_run_leaves_no_mixture_of_costs(
     filled: Home, forks: Forks, settings: dict[str, str], number: int
 ) -> None:
-    """Killed between the commits of rows and ledger: of a day that has no rows any more, and where
-    the ledger is that of the settings before.
+    """Killed between the commits of rows and ledger, on a day that has no rows any more; also if
+    the ledger was made with the settings before.
     """
     forks.load(iceberg_export.__name__)
     lake = exported(filled)

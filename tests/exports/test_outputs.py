@@ -1,4 +1,4 @@
-"""An export's formats: each is given every stored day once, whichever formats there are."""
+"""An export's formats: each gets every stored day once, whichever formats there are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = "head_count.txt"
 
 
 class HeadCount:
-    """A format of its own: how many were active on each day, in one file."""
+    """A made-up format: the number of active people on each day, in one file."""
 
     needs = None
 
@@ -64,7 +64,7 @@ class HeadCount:
 
 @pytest.fixture
 def with_head_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program with one row more in its registry of formats."""
+    """The program with this format added to its registry."""
     monkeypatch.setattr(formats, "OUTPUTS", (*formats.OUTPUTS, HeadCount))
 
 
@@ -76,7 +76,7 @@ def export(home: Home) -> tuple[int, Path]:
 @pytest.mark.usefixtures("with_head_count")
 @pytest.mark.slow
 def test_new_format_is_a_class_and_a_row(home: Home) -> None:
-    """Its file is in the manifest, and is set aside where a run does not write it."""
+    """Its file is in the manifest, and is set aside if a run does not write it."""
     store_days(home, users(3), MONTH)
     code, folder = export(home)
     assert code == 0
@@ -92,7 +92,7 @@ def test_new_format_is_a_class_and_a_row(home: Home) -> None:
 
 @pytest.mark.slow
 def test_export_reads_each_stored_day_once(home: Home, reads: Counter[str]) -> None:
-    """Those of the window alone: the page's sums and counts before it are the database's."""
+    """Only those of the window: the page's sums and counts before it come from the database."""
     store_days(home, users(3), Window(MONTH.start - timedelta(55), MONTH.end))
     reads.clear()
     assert export(home)[0] == 0
@@ -100,7 +100,7 @@ def test_export_reads_each_stored_day_once(home: Home, reads: Counter[str]) -> N
 
 
 def test_distinct_people_need_every_day() -> None:
-    """With a missing day, the exact number is unknown, and only a lower bound known."""
+    """If a day is missing, the exact number is unknown, and only a lower bound is known."""
     first = MONTH.start
     ada, ben, cyd = 1, 2, 4
     people = DistinctPeople()

@@ -67,12 +67,12 @@ def partition(day: date) -> str:
 
 
 def visible(found: dict[str, bytes]) -> set[str]:
-    """What readers of Hive partitions see: no name that begins with a dot or an underscore."""
+    """The files that readers of Hive partitions see: no name begins with a dot or an underscore."""
     return {name for name in found if Path(name).name[0] not in "._"}
 
 
 def query(folder: Path, what: str) -> list[tuple[Any, ...]]:
-    """What DuckDB reads of the folder."""
+    """The rows that DuckDB reads from the folder."""
     with duckdb.connect() as engine:
         source = f"read_parquet('{folder}/*/*.parquet', hive_partitioning = true)"
         return engine.execute(f"SELECT {what} FROM {source} ORDER BY day, user_login").fetchall()
@@ -80,7 +80,7 @@ def query(folder: Path, what: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def three_days(home: Home, spring: Simulator, store_url: str) -> Simulator:
-    """Three days: with unknown figures and unknown fields, without a user, and a usual one."""
+    """One day with unknown figures and unknown fields, one without users, and a usual one."""
     assert store_url
     spring.add_fault(Fault(add_field("plan", {"tier": "pro", "seats": [1, "zwei"]}), USERS, FIRST))
     spring.add_fault(Fault(add_field("größe", 2**70, record=1), USERS, FIRST))
@@ -205,7 +205,7 @@ def test_damaged_day_keeps_only_unchanged_files(home: Home, store_url: str) -> N
 
 
 def identities(folder: Path) -> dict[str, int]:
-    """The number of each file: another one once it was written again."""
+    """The inode of each file, which changes when the file is written again."""
     return {f"{path.parent.name}/{path.name}": path.stat().st_ino for path in folder.rglob(FILE)}
 
 
@@ -255,7 +255,7 @@ def test_missing_library_names_the_extra(home: Home, spring: Simulator) -> None:
 
 
 def put_old(url: str, prefix: str, day: date) -> None:
-    """An object of an earlier export."""
+    """Write an object of an earlier export."""
     path = f"{BUCKET}/{prefix}/{partition(day)}"
     with bucket_at(url).open_output_stream(path) as stream:
         stream.write(b"old")
@@ -350,7 +350,7 @@ def test_unwritable_place_is_a_clear_error(home: Home, object_store: str) -> Non
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_credentials_in_a_url_are_refused(home: Home) -> None:
-    """And never shown."""
+    """And they are never shown."""
     backfill(home, FIRST, FIRST)
     refused = upload(home, f"s3://made-up-id:{SECRET}@{BUCKET}/{home.path.name}", FIRST)
     assert (refused.code, refused.out) == (2, "")

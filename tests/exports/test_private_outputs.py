@@ -1,4 +1,4 @@
-"""Who may read what the program writes: its owner alone, unless OUTPUT_MODE lets others."""
+"""Who may read what the program writes: only its owner, unless OUTPUT_MODE allows others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def spring(start: Start, home: Home) -> Simulator:
 
 @pytest.fixture(params=[0, 0o077], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each umask in turn; the original one is restored."""
+    """Run under each umask in turn; the original one is restored."""
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -44,7 +44,7 @@ def mode(path: Path) -> int:
 
 
 def modes(folder: Path) -> dict[bool, set[int]]:
-    """The modes of files (False) and folders (True), without links."""
+    """The modes of files (False) and folders (True); links are left out."""
     found: dict[bool, set[int]] = {False: set(), True: {mode(folder)}}
     for path in folder.rglob("*"):
         if not path.is_symlink():
@@ -102,7 +102,7 @@ def test_replaced_files_get_the_mode(
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_next_run_narrows_the_stores_mode(home: Home, caplog: pytest.LogCaptureFixture) -> None:
-    """It never widens it."""
+    """A run never widens it."""
     backfill(home, march(5), march(5))
     store = home.data / "store" / "usage.db"
     store.chmod(0o644)

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
-    """A session on one core; skips where there is no Spark or Java."""
+    """A session on one core; skips the test if Spark or Java is missing."""
     try:
         from pyspark.sql import SparkSession  # noqa: PLC0415 - may not be installed
     except ImportError:
@@ -34,7 +34,7 @@ def spark() -> Iterator[Any]:
     os.environ["PYSPARK_PYTHON"] = sys.executable
     settings = {
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-        "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than a few rows
+        "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than a few rows do
         "spark.driver.host": "127.0.0.1",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50",
         "spark.sql.shuffle.partitions": "2",
@@ -62,7 +62,7 @@ def written(folder: Path) -> dict[date, list[bytes]]:
 
 
 def run(home: Home, what: str, *more: str) -> dict[date, list[bytes]]:
-    """What the program that spark-submit starts writes."""
+    """The output of the program that spark-submit starts."""
     from dashboard_scraper import spark  # noqa: PLC0415 - needs pyspark
 
     out = home.path / "out" / what
@@ -74,7 +74,7 @@ def run(home: Home, what: str, *more: str) -> dict[date, list[bytes]]:
 def test_spark_writes_bytes_of_local_files(spark: Any, home: Home) -> None:
     """From the tables of a lake with editors, languages and credits, or from Parquet.
 
-    With pseudonyms; the test of Arrow batches has the same figures without.
+    There are pseudonyms here; the test of Arrow batches has the same figures without them.
     """
     fill(home, pseudonyms=True)
     local, tables = export_locally(home), export_to_lake(home)

@@ -44,7 +44,7 @@ def settings_in(data: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a home that has fetched the window, to be copied."""
+    """The data of a home that has fetched the window; tests use copies."""
     home = Home(tmp_path_factory.mktemp("fetched"))
     home.settings |= settings_in(home.data)
     with Simulator(Organization(users=5, today=TODAY)) as simulator:
@@ -87,7 +87,7 @@ def expire(sim: Simulator, home: Home) -> type[ScraperError]:
 
 
 def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
-    """Replace the store by a folder, which nothing can open as a store."""
+    """Replace the store by a folder, which cannot be opened as a store."""
     assert sim
     (home.data / "usage.db").unlink()
     (home.data / "usage.db").mkdir()
@@ -99,7 +99,7 @@ def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
 def test_failed_run_leaves_settled_days(
     home: Home, spring: Simulator, trouble: Callable[[Simulator, Home], type[ScraperError]]
 ) -> None:
-    """It sets all other files aside."""
+    """All other files are set aside."""
     before = contents(home)
     error = trouble(spring, home)
     with pytest.raises(error) as raised:
@@ -142,7 +142,7 @@ def test_failed_run_leaves_settled_days(
 def test_stopped_run_leaves_settled_days(
     home: Home, spring: Simulator, error: BaseException, code: int | None, reason: str
 ) -> None:
-    """A run that ended because of a bug leaves none."""
+    """A run that ended because of a bug, or could not write, leaves none."""
     assert spring
     settings = settings_of(home)
     export = daily_export(settings, Window(FIRST, LAST), None)
@@ -187,7 +187,7 @@ def test_impossible_file_name_is_not_as_listed(tmp_path: Path) -> None:
 
 
 def fail(home: Home, sim: Simulator) -> set[str]:
-    """Run with an expired session; returns the daily files that keep their names."""
+    """Run with an expired session; returns the daily files that have kept their names."""
     sim.expire()
     with pytest.raises(SignInRequired):
         fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
@@ -232,7 +232,7 @@ def key(home: Home) -> str:
 
 @pytest.mark.slow
 def test_days_stored_before_losing_the_store_go(home: Home, spring: Simulator) -> None:
-    """The store is unavailable then, and the manifest only knows the earlier figures."""
+    """The store is unavailable then, and the manifest has only the earlier figures."""
 
     def lose(answer: Answer, request: Request) -> Answer:
         if request.day == march(5):
@@ -278,7 +278,7 @@ def test_failed_run_with_a_damaged_store_leaves_nothing(home: Home, spring: Simu
 
 @pytest.mark.slow
 def test_failures_in_a_row_lose_nothing(home: Home, spring: Simulator) -> None:
-    """The next good run is complete again."""
+    """The next successful run is complete again."""
     before = contents(home)
     assert fail(home, spring) == fail(home, spring) == pairs(SETTLED)
     assert contents(home)[f"{MANIFEST}{STALE}"] == before[MANIFEST]
@@ -290,7 +290,7 @@ def test_failures_in_a_row_lose_nothing(home: Home, spring: Simulator) -> None:
 
 @pytest.mark.slow
 def test_unavailable_source_leaves_a_partial_export(home: Home, spring: Simulator) -> None:
-    """Whether some days cannot be fetched (exit 6), or none can (exit 4)."""
+    """Whether only some days cannot be fetched (exit 6), or none can (exit 4)."""
     spring.add_fault(Fault(status(502)))
     with pytest.raises(ScraperError) as raised:
         fetch(home, FIRST, LAST)
