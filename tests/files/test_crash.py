@@ -1,6 +1,6 @@
-"""A run that is killed leaves complete days and complete files, and the next run finishes.
+"""A killed run leaves complete days and complete files, and the next run finishes the work.
 
-It is killed with SIGKILL, which no handler sees, at random moments and at the critical points.
+It is killed with SIGKILL, which no handler can catch, at random moments and at the critical points.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OUTPUT, STORE = ".tmp", ".new"
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run leaves that is not killed; the same on every kind of store."""
+    """What a run leaves if it is not killed, which is the same on every kind of store."""
 
     files: dict[str, bytes]
     days: StoredDays
@@ -89,7 +89,7 @@ def assert_days_are_the_organizations(days: StoredDays) -> None:
 
 @pytest.fixture
 def simulator(start: Start) -> Simulator:
-    """Slow enough that a kill can come between any two steps; most answers have two pages."""
+    """A simulator so slow that a kill fits between any two steps; most answers have two pages."""
     return start(organization(), latency=0.002, paging=Paging("cursor", page_size=5))
 
 
@@ -108,7 +108,7 @@ class Trials:
         shutil.rmtree(self.home.data, ignore_errors=True)
 
     def result_of(self, run: Run) -> Result:
-        """The result of a run that was killed, or had ended before; nothing is damaged."""
+        """The result of a run that was killed or had ended before; nothing may be damaged."""
         result = run.wait()
         assert result.code in (-SIGKILL, 0), result.err
         wait_until_disconnected(self.url)
@@ -116,20 +116,21 @@ class Trials:
         return result
 
     def kill_at(self, trap: Trap) -> Result:
-        """The result of a run that is killed at a point."""
+        """The result of a run that is killed at this point."""
         result = self.result_of(self.forks.start(self.home, *JOB, trap=trap))
         assert result.code == -SIGKILL
         return result
 
     def check(self) -> None:
-        """Each day and each file is as the undisturbed run wrote it, or missing."""
+        """Each day and each file is the same as in the undisturbed run, or missing."""
         found_days = stored_days(self.url)
         assert found_days == {day: self.undisturbed.days[day] for day in found_days}
         found = files_in(job_folder(self.home))
         assert found == {name: self.undisturbed.files[name] for name in found}
 
     def finish(self) -> float:
-        """Run again: the result is as if no run had been killed. Returns the run's seconds.
+        """Run again: the result is as if no run had been killed. Returns the run's duration in
+        seconds.
 
         The files are written from the store, which checks every day again.
         """
@@ -146,7 +147,7 @@ def trials(
     home: Home, simulator: Simulator, empty_place: str, forks: Forks, undisturbed: Undisturbed
 ) -> Trials:
     simulator.prepare(undisturbed.days)
-    # The next run waits for so long for a heartbeat of the killed one.
+    # How long the next run waits for a heartbeat of the killed one.
     home.settings |= {"MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "1"}
     return Trials(home, empty_place, forks, undisturbed)
 
@@ -159,7 +160,7 @@ def trials(
 @pytest.mark.slow
 @pytest.mark.longest
 def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, times: int) -> None:
-    """Every second time, the killed run had started on what an earlier kill left."""
+    """Every second time, a run is killed that had started on what another killed run left."""
     chance = random.Random(empty_place.partition(":")[0])
     seconds = trials.finish()
 
@@ -173,7 +174,7 @@ def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, time
     for number in range(times):
         trials.start_over()
         for _ in range(1 + number % 2):
-            # On a machine that has become faster, a run ends before its moment; try another then.
+            # On a faster machine, the run may end before its moment; then try another moment.
             while not is_killed_before_its_end():
                 trials.start_over()
         trials.finish()

@@ -1,7 +1,7 @@
-"""Nothing that the program reported is lost with the power.
+"""Nothing that the program has reported is lost in a power cut.
 
-What it has the disk confirm, and when, is read from a trace of its calls. What a power cut at any
-moment would leave is rebuilt from a journal of its writes, and read and used again.
+A trace of its calls shows what it has the disk confirm, and when. The state after a power cut at
+any moment is rebuilt from a journal of its writes, then read and used again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from system_calls import FOLDERS, LINKS, RENAMES, SYNCS, WRITES, Call, trace
 STDOUT = 1
 STORE = "usage.db"
 LOCKS = {f"{STORE}.lock"}
-"""Files that hold no data: what counts of them is that they are there and locked."""
+"""Files without data: only their presence and their locks count."""
 
-# Each run writes to stdout when it has ended, whether it printed anything itself or not.
+# Each run writes to stdout when it has ended, whether or not it printed anything itself.
 _RUNS = """
 import json, sys
 from pathlib import Path
@@ -46,24 +46,24 @@ for words in json.loads(sys.argv[2]):
 
 @dataclass(frozen=True)
 class Traced:
-    """The calls of several runs in one process, and the home that they were of."""
+    """The calls of several runs in one process, and the home of these runs."""
 
     home: Home
     calls: list[Call]
 
     def select(self, names: tuple[str, ...], path: Path | None = None) -> list[Call]:
-        """The calls of these names, of those with a path the ones that it is the (last) of."""
+        """The calls with these names; with a path, only those whose (last) path it is."""
         return [
             call for call in self.calls if call.name in names and path in (None, call.paths[-1])
         ]
 
     def next_print(self, call: Call) -> Call:
-        """When the program next said on stdout that it had done something."""
+        """The next message on stdout after the call, which says that something is done."""
         prints = [each for each in self.select(WRITES) if each.descriptor == STDOUT]
         return next(each for each in prints if each.after(call))
 
     def flushed(self, path: Path, since: Call, before: Call) -> bool:
-        """Whether the disk confirmed the file or folder after one call and before another."""
+        """Whether the disk confirmed the file or folder between two calls."""
         return any(sync.after(since) and before.after(sync) for sync in self.select(SYNCS, path))
 
 
@@ -73,7 +73,9 @@ def organization() -> Organization:
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
-    """Every command that writes files, a run that fails, and one that removes an old export."""
+    """The calls of every command that writes files, of a failing run, and of one that removes an
+    old export.
+    """
     home = Home(tmp_path_factory.mktemp("traced"), {"RETENTION_EXPORTS": "1"})
     first, last = f"{today() - timedelta(2)}", f"{yesterday()}"
     figures = home.data / "figures.json"
@@ -92,7 +94,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
     ]
     words = json.dumps([home.words(*run) for run in runs])
     program = [sys.executable, "-W", "error", "-c", _RUNS, str(home.path / "serve" / "token")]
-    # Somebody is active on every weekday: a file without anybody is empty, and is not written to.
+    # Somebody is active on every weekday, since an empty file would not be written to.
     busy = Organization(users=20, today=today(), epoch=today())
     with Simulator(busy) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
@@ -104,12 +106,12 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
 
 
 def is_of(home: Home, call: Call) -> bool:
-    """Python's own writes, of what it compiled, count for nothing."""
+    """Whether the call counts: Python's own writes of compiled code do not."""
     return call.descriptor == STDOUT or call.paths[-1].is_relative_to(home.path)
 
 
 def prepared(rename: Call) -> bool:
-    """Whether it gives its name to a file that was written for that, and not to a link."""
+    """Whether a file is renamed that was written for the target, and not a link."""
     source, target = rename.paths
     return source.name.startswith(".") and not target.is_symlink()
 
@@ -124,7 +126,7 @@ def test_files_are_flushed_before_they_are_renamed(
         assert source.parent == target.parent
         if linked := traced.select(
             LINKS, source
-        ):  # an earlier file, whose own rename is among these
+        ):  # a link to an earlier file, whose own rename is in `named`
             earlier = [each for each in named if each.paths[1] == linked[0].paths[0]]
             assert any(linked[0].after(each) for each in earlier), target
             continue
@@ -140,7 +142,7 @@ def test_files_are_flushed_before_they_are_renamed(
 
 @pytest.mark.slow
 def test_renames_are_flushed_before_output(traced: Traced) -> None:
-    """Also those of links, of what was set aside, and of what is to be removed."""
+    """Also renames of links, of files that are set aside, and of files that are to be removed."""
     for change in traced.select((*RENAMES, *FOLDERS)):
         printed = traced.next_print(change)
         assert traced.flushed(change.paths[-1].parent, change, printed), change.paths
@@ -175,7 +177,7 @@ def test_secrets_are_written_the_same_way(traced: Traced) -> None:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Two runs of the same days, the second of which has everything fetched and written again."""
+    """Two runs of the same days; the second fetches and writes everything again."""
 
     home: Home
     words: tuple[str, ...]
@@ -185,7 +187,7 @@ class Recorded:
 
     @property
     def folder(self) -> Path:
-        """That of the export."""
+        """The folder of the export."""
         _, first, last = self.words
         return self.home.data / f"daily_exports_{first}_to_{last}"
 
@@ -211,18 +213,18 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def reported_days(steps: list[Step]) -> set[date]:
-    """Those that the log said were fetched."""
+    """The days that the log reported as fetched."""
     printed = b"".join(step.text for step in steps if step.kind == "P").decode()
     return {date.fromisoformat(day) for day in re.findall(r"(\S{10}) fetched, ", printed)}
 
 
 def printed_paths(steps: list[Step]) -> int:
-    """How often a run printed where its files are."""
+    """How often a run printed the paths of its files."""
     return sum(step.kind == "P" and step.number == STDOUT for step in steps)
 
 
 def write_out(left: Contents, home: Home, place: Path) -> None:
-    """The disk that was left, at another place."""
+    """Write the content that was left on the disk to another place."""
     for path, content in left.items():
         copy = place / path.relative_to(home.path)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +232,7 @@ def write_out(left: Contents, home: Home, place: Path) -> None:
 
 
 def check_left(recorded: Recorded, before: list[Step], left: Contents, place: Path) -> None:
-    """What was reported is there, and nothing is there in part."""
+    """Everything that was reported is there, and nothing is incomplete."""
     write_out(left, recorded.home, place)
     reported, store = reported_days(before), place / "data" / STORE
     if store.exists():
@@ -256,7 +258,7 @@ def check_left(recorded: Recorded, before: list[Step], left: Contents, place: Pa
 
 @pytest.mark.slow
 def test_journal_has_all_that_the_program_wrote(recorded: Recorded) -> None:
-    """Else what is rebuilt from it would prove nothing."""
+    """Otherwise, the states rebuilt from the journal would prove nothing."""
     disk = Disk(recorded.home.path)
     for step in recorded.steps:
         disk.do(step)
@@ -298,7 +300,7 @@ def test_partial_writes_damage_nothing(recorded: Recorded, tmp_path: Path, seed:
 def test_next_run_after_a_power_cut_finishes(
     recorded: Recorded, home: Home, start: Start, share: float
 ) -> None:
-    """While the store was made, while days were stored, and in the middle of the second run."""
+    """A power cut while the store was made, while days were stored, or during the second run."""
     disk = Disk(recorded.home.path)
     for step in recorded.steps[: int(share * len(recorded.steps))]:
         disk.do(step)

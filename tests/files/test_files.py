@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and what an earlier run left never passes for fresh."""
+"""Files appear whole or not at all, and files of an earlier run never look fresh."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture(params=[0, 0o027, 0o077], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """One that takes nothing away, one that does, one that all but the owner's; then as before."""
+    """Umasks that take nothing away, something, or all rights of others; restored at the end."""
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -96,7 +96,7 @@ def test_publications_rename_one_at_a_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("others", [0, 1, 9])
 def test_file_of_wrong_size_is_not_published(tmp_path: Path, others: int) -> None:
-    """Whether it is flushed at the end, or while others are written."""
+    """Whether it is flushed at the end or while other files are written."""
 
     def chunks() -> Iterator[bytes]:
         yield b"figures"
@@ -112,13 +112,13 @@ def test_file_of_wrong_size_is_not_published(tmp_path: Path, others: int) -> Non
 
 
 def part_of(publication: Publication, folder: Path) -> PartOfPublication:
-    """One as another process makes it, of which only the names' token is known."""
+    """A part as another process makes it, which knows only the token of the names."""
     token = publication.names(folder).token
     return PartOfPublication(publication.mode, TemporaryNames(token))
 
 
 def test_part_of_a_publication_appears_with_it(tmp_path: Path, flushed: list[Path]) -> None:
-    """Flushed once, by whoever publishes it."""
+    """Its files are flushed once, by the process that publishes it."""
     with Publication() as publication:
         part = part_of(publication, tmp_path)
         written = [part.add(tmp_path / name, name.encode()) for name in "abc"]
@@ -162,7 +162,7 @@ def test_folder_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_files_are_flushed_where_no_thread_can_be_started(
     tmp_path: Path, flushed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container that may have few processes: an export needs no thread."""
+    """As in a container with a limit of processes: an export works without threads."""
 
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -177,7 +177,7 @@ def test_files_are_flushed_where_no_thread_can_be_started(
 
 
 def test_folder_that_has_become_a_file_is_named(tmp_path: Path) -> None:
-    """Though the temporary file cannot be removed then."""
+    """Although the temporary file cannot be removed then."""
     folder = tmp_path / "folder"
     folder.mkdir()
     named = "folder/file could not be written: Not a directory"
@@ -289,7 +289,7 @@ def test_folders_are_flushed_once_that_of_the_last_file_last(
 
 
 def test_folders_of_new_names_are_flushed(tmp_path: Path, flushed: list[Path]) -> None:
-    """Else the power could take the folder, with all that was published in it."""
+    """Otherwise, a power cut could lose the folder with everything that was published there."""
     folder = tmp_path / "new" / "newer"
     make_folder(folder)
     assert flushed == [tmp_path, folder.parent]
@@ -376,7 +376,7 @@ def test_impossible_file_name_is_reported(home: Home, kind: str) -> None:
     (home.path / "b").symlink_to("a")
     name = {"long": "x" * 250 + ".csv", "longer": "x" * 300, "loop": "a"}[kind]
     result = run_one_file(home, home.path / name)
-    if kind == "long" and result.code == 0:  # as long as a name may be
+    if kind == "long" and result.code == 0:  # the longest possible name
         return
     assert (result.code, result.out) == (1, "")
     assert "ERROR" in result.err.splitlines()[-1]
@@ -384,9 +384,9 @@ def test_impossible_file_name_is_reported(home: Home, kind: str) -> None:
 
 
 def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
-    """Run where no file can be larger than so many blocks (of 512 or 1,024 bytes)."""
+    """Run with a limit on the size of files, in blocks of 512 or 1,024 bytes."""
     limited = ["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", *home.command(*words)]
-    # Python's own files would be cut too, and stay so.
+    # Python's compiled files would be cut off too, and stay like that.
     environment = {**home.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(limited, env=environment, capture_output=True, timeout=300, check=False)
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -412,7 +412,7 @@ def test_file_is_written_completely_or_not_at_all(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes of its own."""
+    """A separate file system of two megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
@@ -451,7 +451,7 @@ def test_full_disk_leaves_no_partial_file(
 
 
 def test_leftover_without_lock_is_removed_after_a_day(home: Home) -> None:
-    """As an earlier version of the program wrote it, or one on a file system without locks."""
+    """Written by an earlier version of the program, or on a file system without locks."""
     start_of_name = f".{'0a' * 15}"
     old, new, other = (home.path / f"{start_of_name}{end}" for end in ("00.tmp", "01.tmp", "x.tmp"))
     for path in (old, new, other):
@@ -464,7 +464,7 @@ def test_leftover_without_lock_is_removed_after_a_day(home: Home) -> None:
 
 
 def test_publication_may_exceed_open_file_limit(tmp_path: Path) -> None:
-    """As years of days in Parquet, each in a folder of its own."""
+    """Such as years of days in Parquet, with a folder for each file."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = len(list(Path("/proc/self/fd").iterdir())) + 20
     targets = [tmp_path / f"day={number}" / "file" for number in range(40)]

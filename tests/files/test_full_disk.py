@@ -47,7 +47,7 @@ FULL = "No space left on device"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own."""
+    """A separate file system."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if not mount("-t", "tmpfs", "-o", f"size={SIZE}k", "none", str(folder)):
@@ -63,7 +63,7 @@ def remount(folder: Path, how: str) -> None:
 
 @contextlib.contextmanager
 def filled(folder: Path, room: int) -> Iterator[None]:
-    """Fill the disk, except for so many kilobytes."""
+    """Fill the disk, leaving this many kilobytes free."""
     ballast = folder / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
@@ -75,7 +75,7 @@ def filled(folder: Path, room: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Place:
-    """A home, and what an undisturbed run leaves in it."""
+    """A home, and the files and days of an undisturbed run in it."""
 
     home: Home
     forks: Forks
@@ -91,9 +91,9 @@ class Place:
         return {name: data for name, data in found.items() if not name.endswith(STALE_SUFFIX)}
 
     def failed(self, words: tuple[str, ...], trap: Trap | None = None) -> Result:
-        """A run that could not write, and reported it; every file that there is is complete.
+        """Run without being able to write: it reports that, and leaves only complete files.
 
-        A trap cannot be removed: the run that meets it has a process of its own.
+        A trap cannot be removed, so a run with a trap has its own process.
         """
         home = self.home
         result = self.forks.run(home, *words, trap=trap) if trap else home.run(*words)
@@ -129,7 +129,7 @@ def simulator(start: Start, home: Home) -> Simulator:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A home after a run that had room for everything."""
+    """A home after a run with enough room for everything."""
 
     home: Home
     files: dict[str, bytes]
@@ -147,7 +147,7 @@ def run_undisturbed(home: Home, url: str) -> Undisturbed:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """The same for all tests, which work with copies."""
+    """One undisturbed run for all tests; they work with copies."""
     home = Home(tmp_path_factory.mktemp("undisturbed"), dict(SETTINGS))
     with Simulator(organization()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
@@ -157,7 +157,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 @dataclass(frozen=True)
 class Places:
-    """Where copies of the undisturbed run's store and files go."""
+    """Copies the store and files of the undisturbed run."""
 
     home: Home
     forks: Forks
@@ -165,7 +165,7 @@ class Places:
     undisturbed: Undisturbed
 
     def copied(self, store: Path, parent: Path) -> Place:
-        """The store to its folder, the files below the parent."""
+        """Copy the store to its folder, and the files below the parent folder."""
         done, folder = self.undisturbed, parent / job_folder(self.home).name
         shutil.copytree(job_folder(done.home), folder)
         store.mkdir(exist_ok=True)
@@ -182,7 +182,7 @@ def places(home: Home, forks: Forks, simulator: Simulator, undisturbed: Undistur
 
 @pytest.fixture
 def place(places: Places) -> Place:
-    """Files and store in the home; where only the files are at risk, SQLite stands for both."""
+    """Files and store in the home; tests that endanger only files use SQLite for both databases."""
     return places.copied(places.home.data, places.home.data)
 
 
@@ -199,7 +199,7 @@ def store(places: Places, disk: Path) -> Place:
 
 
 def on_server(home: Home, forks: Forks, simulator: Simulator, url: str) -> Place:
-    """The files in the home, and the store elsewhere."""
+    """The files are in the home, and the store is elsewhere."""
     done = run_undisturbed(home, url)
     return Place(home, forks, simulator, url, job_folder(home), done.files, done.days)
 
@@ -248,7 +248,7 @@ def test_full_disk_loses_files_but_no_day(
 
 
 def forget_what_files_are_made_from(folder: Path) -> None:
-    """Then the next run writes all of them again."""
+    """Rename `made_from` in the manifest, so that the next run writes all files again."""
     manifest = folder / MANIFEST
     manifest.write_bytes(manifest.read_bytes().replace(b'"made_from"', b'"forgotten"'))
 
@@ -272,10 +272,11 @@ LATER = [Trap("fsync", 1, then="full"), Trap("os.rename", 1, OUTPUT, "full")]
 def test_failed_write_leaves_no_file_that_looks_fresh(
     place: Place, words: tuple[str, ...], traps: list[Trap]
 ) -> None:
-    """The disk is full for one operation: opening, flushing or renaming a file, or its folder.
+    """The disk is full for one operation: opening, flushing or renaming a file, or flushing its
+    folder.
 
-    In the last run, the files of single days are in their place already, and stay until then. Both
-    commands write with the same code, so a few of the points are enough for one.
+    In the last run, the files of single days have their names already, and keep them until then.
+    Both commands write with the same code, so a few of the points are enough for one of them.
     """
     for trap in traps:
         if trap not in LATER:
@@ -295,7 +296,7 @@ def test_failed_write_leaves_no_file_that_looks_fresh(
 )
 @pytest.mark.slow
 def test_failing_renames_leave_no_file(place: Place, words: tuple[str, ...], nth: int) -> None:
-    """From one rename on, all fail: then files cannot be set aside either."""
+    """All renames fail from a certain one on: then files cannot be set aside either."""
     remove(place.folder)
     result = place.failed(words, Trap("os.rename", nth, OUTPUT, "full", times=None))
     assert f"could not be written: {FULL}" in result.err.splitlines()[-1]
@@ -362,7 +363,7 @@ def test_read_only_server_is_reported_and_unharmed(
 
 
 def exports_during(place: Place, parent: Path) -> list[dict[str, bytes]]:
-    """The files of exports while a run fetched every day: one whenever another day is stored."""
+    """The files of exports while a run fetches every day: one export after each stored day."""
     place.home.settings["MAX_CONCURRENCY"] = "1"
     answers = threading.Semaphore(0)
 
@@ -388,7 +389,7 @@ def exports_during(place: Place, parent: Path) -> list[dict[str, bytes]]:
 
 
 def days_of(files: dict[str, bytes], version: dict[str, bytes]) -> set[str]:
-    """The days both of whose files are of the version; the manifest lists no other files."""
+    """The days whose two files are both of this version; the manifest lists no other files."""
     days = set()
     for entry in json.loads(files.get(MANIFEST, b'{"days": []}'))["days"]:
         listed = {each["name"]: each["sha256"] for each in entry.get("files", [])}
@@ -408,8 +409,9 @@ def test_export_during_run_has_complete_days_only(
     partial = 0
     for files in exports_during(place, tmp_path / "first"):
         days = days_of(files, place.files)
-        own = [name for name in files if "-day" not in name]  # without GitHub's reports
-        # Besides the days', three of the window: its notes say that no run has judged the days yet.
+        own = [name for name in files if "-day" not in name]  # without GitHub's reports of days
+        # Besides the days' files, there are three of the window: the notes say that no run has
+        # checked the days yet.
         assert len(own) == (2 * len(days) + 3 + (len(days) == DAYS) if days else 0)
         partial += 0 < len(days) < DAYS
     assert partial
@@ -428,8 +430,8 @@ def test_export_during_run_has_complete_days_only(
 @pytest.mark.parametrize("room", [0, 40, 80, 300])
 @pytest.mark.slow
 def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, room: int) -> None:
-    """With little room nothing is removed. With some, the rows are removed, but copies of them may
-    be left, which the same command removes once there is room.
+    """With little room nothing is removed. With more, the rows are removed, but copies of them may
+    be left; the same command removes these once there is enough room.
     """
     user = store.days[WINDOW.end][1].users[0].user
     with filled(disk, room):
@@ -444,5 +446,5 @@ def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, r
     assert ("copies of them may be left" in result.err) == (room == 80)
     if room < 300:
         again = store.home.run("forget", user)
-        assert again.code == 0, again.err  # also without rows: files still show the person
+        assert again.code == 0, again.err  # also without rows, since files still show the person
     assert not any(user.encode() in path.read_bytes() for path in all_files(disk))

@@ -1,4 +1,4 @@
-"""Temporary files of programs that were killed go at once; those of one that writes stay."""
+"""Temporary files of killed programs are removed at once; those of running programs stay."""
 
 from __future__ import annotations
 
@@ -64,21 +64,21 @@ def test_only_leftovers_of_killed_programs_are_removed(tmp_path: Path) -> None:
 
 
 def test_publication_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    """A folder's lock, or a temporary name's, would be held until the process ends."""
+    """An open descriptor of a folder or temporary file would hold a lock until the end."""
     for data in (b"first", b"second"):
         write_whole(tmp_path / "file", data)
         assert not [path for path in open_paths() if path.is_relative_to(tmp_path)]
 
 
 def open_paths() -> Iterator[Path]:
-    """What this process has open; other threads open and close something at any time."""
+    """The paths that this process has open; other threads may open and close files at any time."""
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             yield descriptor.readlink()
 
 
 def test_living_programs_files_stay_in_other_folders(tmp_path: Path) -> None:
-    """As days of Parquet: one program, and a folder for each file."""
+    """As with days in Parquet: one program writes to a folder for each file."""
     days = [tmp_path / name for name in ("day=1", "day=2")]
     with Publication() as living:
         for day in days:
@@ -94,7 +94,7 @@ def test_living_programs_files_stay_in_other_folders(tmp_path: Path) -> None:
 def test_program_replaces_a_lock_that_was_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the file and its lock, another program may look."""
+    """Another program may clean up after the file was made and before it is locked."""
     import fcntl  # noqa: PLC0415 - as the program does, of which Windows has none
 
     original = fcntl.flock

@@ -1,4 +1,4 @@
-"""Each documented way in which a platform gives the program a secret (docs/secrets.md)."""
+"""Each documented way in which a platform passes a secret to the program (docs/secrets.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AUGMENT_API_TOKEN_FILE=${CREDENTIALS_DIRECTORY:-/run/credentials/none}/secret_ap
 
 @pytest.fixture
 def token(home: Home, api: Simulator) -> bytes:
-    """The token of `api`, which is nowhere yet."""
+    """The token of `api`, which is not in any setting or file yet."""
     home.settings["LOG_LEVEL"] = "WARNING"
     assert home.settings.pop("AUGMENT_API_TOKEN") == api.token
     return api.token.encode() + b"\n"
@@ -34,11 +34,11 @@ def token(home: Home, api: Simulator) -> bytes:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 @pytest.mark.parametrize("group", [ANOTHER_USER, ANOTHER_USER + 1])
 def test_kubernetes_secret_is_read_by_its_group_alone(group: int, caplog: Log) -> None:
-    """With `fsGroup`, a file belongs to root and to that group, which is one of the process."""
+    """With `fsGroup`, a file belongs to root and to that group, which the process is in."""
     with mounted_secrets({"token": b"secret"}, 0o440, ANOTHER_USER) as folder:
         path = folder / "token"
         with warnings.catch_warnings():
-            # From Python 3.12 on, of threads that the child does not have.
+            # Python 3.12 and later warn of a fork with threads.
             warnings.simplefilter("ignore", DeprecationWarning)
             read = as_another_user(group, lambda: read_private(path) + b"".join(told(caplog)))
     assert read == (b"secret" if group == ANOTHER_USER else b"UsageError")
@@ -56,7 +56,7 @@ def test_mounted_token_works(home: Home, token: bytes) -> None:
 
 
 def test_systemd_credential_is_named_in_env_file(home: Home, token: bytes) -> None:
-    """By hand, where systemd has set no folder, what needs no token works too."""
+    """Run by hand, without systemd's folder, commands that need no token work as well."""
     (home.path / ".env").write_text(SYSTEMD_ENV)
     with mounted_secrets({"secret_api-token": token}, 0o440) as folder:
         home.settings["CREDENTIALS_DIRECTORY"] = f"{folder}"
@@ -71,7 +71,7 @@ def test_systemd_credential_is_named_in_env_file(home: Home, token: bytes) -> No
 
 
 def test_mounted_env_file_works(home: Home, token: bytes) -> None:
-    """A whole `.env` with a secret in it, behind a link, and a name from the environment in it."""
+    """The whole `.env` is a secret, behind a link, and refers to an environment variable."""
     text = b"AUGMENT_API_TOKEN=${TOKEN}\nSTORE_URL=sqlite:///other.db\n"
     home.settings["TOKEN"] = token.decode().strip()
     with mounted_secrets({"env": text}, 0o440) as folder:
@@ -83,7 +83,7 @@ def test_mounted_env_file_works(home: Home, token: bytes) -> None:
 
 @pytest.mark.slow
 def test_session_on_read_only_mount_is_used(home: Home, start: Start) -> None:
-    """A run goes on with what the dashboard renews, and says that the next one cannot."""
+    """The run uses the renewed session, and warns that the next run cannot."""
     sim = start(rolling=True)
     stored = home.cookie_file.read_bytes()
     with mounted_secrets({"cookies.json": stored}, 0o440) as folder:

@@ -1,4 +1,4 @@
-"""Files with secrets: who else can read or replace them, and how platforms mount theirs."""
+"""Files with secrets: who else can read or replace them, and how platforms mount them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOMEBODY = 12345
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can enter, as pytest's own is not."""
+    """A folder that every user can enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -59,7 +59,7 @@ def in_memory(open_folder: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def bound(open_folder: Path) -> Iterator[Path]:
-    """A folder of the disk, mounted elsewhere."""
+    """A folder of the disk that is mounted elsewhere."""
     (open_folder / "there").mkdir()
     folder = open_folder / "here"
     folder.mkdir()
@@ -71,13 +71,13 @@ def bound(open_folder: Path) -> Iterator[Path]:
 
 
 def close(folder: Path) -> None:
-    """Nobody can write to the mount any longer."""
+    """Make the mount read-only."""
     assert mount("-o", "remount,bind,ro", str(folder))
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644])
 def test_read_only_in_memory_secret_is_accepted(mode: int, in_memory: Path, caplog: Log) -> None:
-    """As Kubernetes does, through links, in a folder that it lets everybody write to."""
+    """As Kubernetes mounts it: through links, in a folder that everybody may write to."""
     real = in_memory / "..2026"
     real.mkdir()
     secret(real, mode)
@@ -105,7 +105,7 @@ def test_read_only_in_memory_secret_is_accepted(mode: int, in_memory: Path, capl
 def test_unwritable_in_memory_secret_is_accepted(
     mode: int, owner: int, group: int, taken: str | None, in_memory: Path, caplog: Log
 ) -> None:
-    """Anybody may make files in /dev/shm."""
+    """Anybody may create files in a file system in memory, such as /dev/shm."""
     path = secret(in_memory, mode)
     os.chown(path, owner, group)
     if taken is None:
@@ -141,7 +141,7 @@ def test_unwritable_secret_in_closed_folder_is_accepted(
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_readable_secret_needs_a_setting(mode: int, tmp_path: Path, caplog: Log) -> None:
-    """In a folder that nobody else can enter too: a copy of the file would be open."""
+    """Also in a folder that nobody else can enter, since a copy of the file would be open."""
     path = secret(tmp_path, mode)
     with pytest.raises(UsageError, match=f"mode 0{mode:o}.* chmod 600 {path}$"):
         read_private(path)
@@ -162,8 +162,8 @@ def test_writable_secret_is_always_refused(mode: int, tmp_path: Path) -> None:
     [
         (0o777, 0, True),
         (0o775, SOMEBODY, True),
-        (0o1777, 0, False),  # as /tmp: nobody but its owner can replace a file
-        (0o775, 0, False),  # the group that has the user's name, where umask is 002
+        (0o1777, 0, False),  # like /tmp: only its owner can replace a file
+        (0o775, 0, False),  # the group named like the user, with umask 002
         (0o755, 0, False),
     ],
 )
@@ -171,7 +171,7 @@ def test_writable_secret_is_always_refused(mode: int, tmp_path: Path) -> None:
 def test_writable_folder_of_secret_is_refused(
     mode: int, group: int, refused: bool, tmp_path: Path
 ) -> None:
-    """For reading and for writing, and behind a link."""
+    """When reading and when writing, and also behind a link."""
     folder = tmp_path / "secrets"
     folder.mkdir()
     path = secret(folder)

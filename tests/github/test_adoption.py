@@ -1,4 +1,4 @@
-"""Adoption phases and engagement with features, against a slow count of the same rules."""
+"""Adoption phases and engagement with features, compared with a slow count by the same rules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def on_two_days(days: Days, day: date, *features: GithubFeature) -> set[str]:
 
 
 def phases_of(days: Days, day: date) -> dict[str, int]:
-    """The number of the phase of everybody who was active in 28 days."""
+    """The phase number of everybody who was active in 28 days."""
     everybody = set().union(*(active(days[day - timedelta(back)]) for back in range(DAYS)))
     code, cli, remote = (on_two_days(days, day, *each) for each in (CODE, CLI, REMOTE))
 
@@ -53,7 +53,7 @@ def phases_of(days: Days, day: date) -> dict[str, int]:
 
 
 def varied_days(count: int) -> Days:
-    """Days on which each of twelve people uses some of what suits them, or nothing."""
+    """Days on which each of twelve people uses some of their usual features, or nothing."""
     draw = random.Random(3)
     habits = [
         ["chat_messages"],
@@ -125,14 +125,14 @@ def test_engagement_is_of_users_on_two_days(store_url: str) -> None:
 
 
 def fields_of(store_url: str) -> tuple[Json, Json]:
-    """The first record on users and the whole, of the last day."""
+    """The first record on users and the record on the whole, for the last day."""
     users = user_records(report_of(store_url, USERS, LAST))
     return users[0], whole_record(report_of(store_url, WHOLE, MONTH))
 
 
 @on_sqlite
 def test_missing_day_makes_phases_unknown(store_url: str) -> None:
-    """They would be too low: what was done on that day may be what is lacking."""
+    """They could be too low, since the use on that day may be the one that counts."""
     days = {day: [user("ada@example.com", **COUNTS)] for day in MONTH.days()}
     put(store_url, {day: users for day, users in days.items() if day != MONTH.start})
     record, month = fields_of(store_url)
@@ -149,7 +149,7 @@ def test_missing_day_makes_phases_unknown(store_url: str) -> None:
 
 @on_sqlite
 def test_two_spellings_are_one_person_in_a_phase(store_url: str) -> None:
-    """Each was used on one day: together that is two."""
+    """Each spelling was used on one day, so the person was active on two."""
     days: Days = {day: [] for day in MONTH.days()}
     days[MONTH.start] = [user("Ada@example.com", cli_agent_interactive_messages=1)]
     days[LAST] = [
@@ -170,7 +170,7 @@ def test_two_spellings_are_one_person_in_a_phase(store_url: str) -> None:
 
 @on_sqlite
 def test_phase_of_somebody_whom_another_source_spells_otherwise(store_url: str) -> None:
-    """All sources of a store share the numbers of names, and the other's spelling came first."""
+    """All sources of a store share the numbers of names; the other's spelling came first."""
     put(store_url, {LAST: [user("ada@example.com", **COUNTS)]}, DASHBOARD)
     put(store_url, {day: [user("Ada@example.com", **COUNTS)] for day in MONTH.days()})
     record, month = fields_of(store_url)

@@ -1,4 +1,4 @@
-"""GitHub's mapping of a user-day: where each figure counts, and that sums close for any figures."""
+"""GitHub's mapping of a user-day: where each figure counts, and that sums match for any figures."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def summed(rows: list[dict[str, Any]], counters: list[str]) -> list[int]:
 
 
 def assert_closed(fields: dict[str, Any]) -> None:
-    """The sums that the format promises, of any record."""
+    """Check the sums that the format promises for any record."""
     top = [fields[counter] for counter in SEVEN]
     by_feature = fields["totals_by_feature"]
     assert summed(by_feature, SEVEN) == top
@@ -139,7 +139,7 @@ def test_remote_agents_add_to_agents_of_editor() -> None:
 
 
 def test_unknown_suggested_lines_are_at_least_accepted_ones() -> None:
-    """As a 0 they would be fewer than those accepted, and be shown as none of many accepted."""
+    """As 0, they would be fewer than the accepted ones: many lines accepted out of none."""
     known = of(completions_lines_of_code=5, completions_suggested_lines_of_code=9)
     unknown = msgspec.structs.replace(known, completions_suggested_lines_of_code=None)
     nothing = msgspec.structs.replace(unknown, completions_lines_of_code=None)
@@ -175,7 +175,7 @@ def test_sums_close_for_any_figures(row: Figures) -> None:
 @given(figures, parts)
 @pytest.mark.slow
 def test_sums_close_for_any_editors_and_languages(row: Figures, split: list[Part]) -> None:
-    """Whether these are a part of the figures, or more than the whole."""
+    """Whether these parts are less or more than the whole."""
     fields = user_fields(cells_of_figures(row), split)
     assert_closed(fields)
     merged = arrays_of(rows_of(cells_of_figures(row)), split, merge_ides=True)
@@ -184,7 +184,7 @@ def test_sums_close_for_any_editors_and_languages(row: Figures, split: list[Part
 
 
 def figures_of(part: Figures) -> Figures:
-    """A user-day that is one part."""
+    """The figures of a user-day that consists of this part only."""
 
     def count_of(metric: Metric) -> int:
         known = (metric,) if metric in DETAILED else parts_of(metric)
@@ -196,7 +196,7 @@ def figures_of(part: Figures) -> Figures:
 @given(parts, detailed)
 @pytest.mark.slow
 def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures) -> None:
-    """The rest counts as unknown; the sums are as if each part were a user-day of its own."""
+    """The rest counts as unknown; each part adds to the sums like a user-day of its own."""
     everything = [*split, Part("unknown", "unknown", rest)]
     sums = {m.name: sum(each.figures[m] or 0 for each in everything) for m in DETAILED}
     whole = Figures(**sums)  # type: ignore[arg-type]
@@ -240,7 +240,7 @@ def ides_of(fields: dict[str, Any]) -> dict[str, list[int]]:
 
 
 def test_editors_have_githubs_names() -> None:
-    """The command line is not an editor."""
+    """But the command line is not an editor."""
     cells = cells_of_figures(of(chat_messages=10, cli_agent_interactive_messages=5))
     split = [
         part("VSCode", "Python", chat_messages=1),
@@ -256,7 +256,7 @@ def test_editors_have_githubs_names() -> None:
 
 
 def test_languages_are_lower_cased() -> None:
-    """What the parts leave over is unknown."""
+    """And what the parts leave over is unknown."""
     cells = cells_of_figures(of(completions_lines_of_code=10))
     split = [part("VSCode", "Python", completions_lines_of_code=6), part("Vim", "python")]
     rows = user_fields(cells, split)["totals_by_language_feature"]

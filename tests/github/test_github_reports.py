@@ -1,4 +1,4 @@
-"""GitHub's reports of a store: who has a record, what the totals sum up, and who was active."""
+"""GitHub's reports from a store: who has a record, what the totals add up, and who was active."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_two_spellings_of_an_address_share_a_record(store_url: str) -> None:
 def test_two_spellings_are_one_person_everywhere(
     store_url: str,
 ) -> None:
-    """Editors and languages, credits, and the days on which the person was active."""
+    """In editors and languages, in credits, and in the days on which the person was active."""
     before = LAST - timedelta(1)
     both = [user("Ada@example.com", chat_messages=2), user("ada@example.com", chat_messages=4)]
     put(store_url, {before: both[:1], LAST: both})
@@ -125,7 +125,7 @@ def test_two_spellings_are_one_person_everywhere(
 
 @on_sqlite
 def test_what_a_left_out_service_account_did_is_not_its_persons(store_url: str) -> None:
-    """Neither its editors, of which the person would have more than they did, nor its credits."""
+    """Neither its editors, which would be more than the person's own use, nor its credits."""
     both = [user("ada@example.com", chat_messages=4), user("bot", chat_messages=6)]
     put(store_url, {LAST: both})
     put_editors(store_url, LAST, both)
@@ -166,7 +166,7 @@ def taken_apart(whole: Json) -> Json:
 
 
 def put_editors(url: str, day: date, users: list[UserUsage]) -> None:
-    """Half of what each user did, and as much again in another language; the rest is unknown."""
+    """Store half of each user's figures under one editor and language, half under another."""
     rows = []
     for each in users:
         placed = [metric for metric in DETAILED if metric in PLACE_OF]
@@ -192,7 +192,7 @@ def test_totals_are_the_sums_of_the_users(store_url: str) -> None:
         put_editors(store_url, day, days[day])
     month = whole_record(report_of(store_url, WHOLE, MONTH, chosen, scope))
     assert [each["day"] for each in month["day_totals"]] == [f"{day}" for day in MONTH.days()]
-    for each in month["day_totals"][-14:]:  # of which nine have editors
+    for each in month["day_totals"][-14:]:  # nine of them have editors
         day = date.fromisoformat(each["day"])
         records = user_records(report_of(store_url, USERS, day, chosen, scope))
         if records:
@@ -269,7 +269,7 @@ def test_missing_day_has_no_record_and_empty_one_zeros(store_url: str) -> None:
 
 
 def counts_of(**counts: int) -> Figures:
-    """Figures by editor and language: these, and 0 for all others."""
+    """Figures by editor and language: these counts, and 0 for all others."""
     zeros = dict.fromkeys((metric.name for metric in DETAILED), 0)
     return replace(NOTHING_KNOWN, **{**zeros, **counts})
 
@@ -322,7 +322,7 @@ def test_unknown_figure_costs_nobody_else_their_editors(store_url: str) -> None:
 
 @on_sqlite
 def test_unknown_suggested_lines_count_in_the_whole_as_in_users(store_url: str) -> None:
-    """Of one user they are the accepted ones, of the other those that the source reports."""
+    """For one user these are the accepted lines, for the other the ones that the source reports."""
     lines = "completions_suggested_lines_of_code"
     ada = user("ada@example.com", completions_lines_of_code=5, **{lines: None})
     bob = user("bob@example.com", completions_lines_of_code=7, **{lines: 9})
@@ -418,7 +418,7 @@ def test_older_windows_have_reports_too(store_url: str) -> None:
 
 @on_sqlite
 def test_whole_has_every_sum_that_the_ledger_has(store_url: str) -> None:
-    """Also of a metric that the source did not know when the program was written."""
+    """Also a metric that the source did not have when the program was written."""
     lines = "completions_suggested_lines_of_code"
     ada = user("ada@example.com", completions_lines_of_code=5, **{lines: 9})
     put(store_url, {LAST: [ada]}, DASHBOARD)

@@ -1,4 +1,4 @@
-"""Records that came from GitHub come out of exports and `serve` as they were."""
+"""Records from GitHub leave exports and `serve` exactly as they came."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ BEFORE = LAST - timedelta(1)
 NUMBERS = ("0", "-0", "1.0", "2.50", "1e2", "1E-3", "123456789012345678901234567890", "0.1")
 PEOPLE = 12
 KEPT = ("user_id", "user_login", "day", "enterprise_id", "organization_id")
-"""What the program needs of a record."""
+"""The fields of a record that the program needs."""
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -67,7 +67,7 @@ any_json = st.recursive(
 
 
 def varied(value: Any, draw: random.Random, unknown: list[Any]) -> Any:
-    """The value with fields that are absent, null or unknown, and numbers of any spelling."""
+    """The value with fields that are missing, null or unknown, and with any spelling of numbers."""
     if isinstance(value, dict):
         changed: dict[str, Any] = {}
         for name, each in value.items():
@@ -87,7 +87,7 @@ def varied(value: Any, draw: random.Random, unknown: list[Any]) -> Any:
 
 
 def some_records(seed: int, unknown: list[Any]) -> tuple[list[str], str]:
-    """Records of users, and that of the whole, as JSON: some with line breaks in them."""
+    """Records of users, and of the whole, as JSON: some have line breaks."""
     draw = random.Random(seed)
     users = [
         varied({**user_record(f"User_{number}", number), **EVERY_USER_FIELD}, draw, unknown)
@@ -101,7 +101,7 @@ def some_records(seed: int, unknown: list[Any]) -> tuple[list[str], str]:
 
 
 def fields(text: str | bytes) -> dict[str, bytes]:
-    """The text of each field, without blanks between tokens."""
+    """The text of each field, without white space between tokens."""
     data = msgspec.json.format(text.encode() if isinstance(text, str) else text, indent=-1)
     return {
         name: bytes(value)
@@ -158,7 +158,7 @@ def export_folder(home: Home) -> Path:
 def test_any_record_comes_out_as_it_came(
     home: Home, store_url: str, seed: int, unknown: list[Any]
 ) -> None:
-    """Every field of any spelling, from both databases, in files and from `serve`."""
+    """Every field in any spelling, from both databases, in files and from `serve`."""
     users, whole = some_records(seed, unknown)
     put_records(home, {LAST: users}, {LAST: whole}, store_url=store_url)
     expected = by_login([fields(text) for text in users])
@@ -183,10 +183,10 @@ def test_any_record_comes_out_as_it_came(
 
 @pytest.mark.slow
 def test_what_github_sent_is_served_again(home: Home) -> None:
-    """From the API, over the store, to files and clients of `serve`: the same values."""
+    """From the API through the store to files and clients of `serve`, the values stay the same."""
     organization = Organization(users=9, today=LAST + timedelta(3))
     copilot, ids = Copilot(organization), {"enterprise_id": "4711"}
-    # A Thursday and a Friday: at a weekend, nobody of nine people may work.
+    # A Thursday and a Friday: at a weekend, maybe none of nine people works.
     last = LAST - timedelta((LAST.weekday() - 4) % 7)
     days = [last - timedelta(1), last]
     expected = {day: [user_record_of(usage, ids) for usage in copilot.usage(day)] for day in days}
@@ -221,7 +221,7 @@ def in_order(records: Iterable[Json]) -> list[Json]:
 
 
 def test_days_of_28_are_in_order_and_nothing_is_computed(home: Home) -> None:
-    """Weekly and monthly users are GitHub's; engagement is of its own report, and left out."""
+    """Weekly and monthly users are GitHub's numbers; engagement has its own report."""
     days = [*MONTH.days()]
     put_records(home, {day: [user_record("ada", 1, day)] for day in days})
     whole = json.loads(exported(home)["enterprise-28-day.json"])
@@ -235,9 +235,7 @@ def test_days_of_28_are_in_order_and_nothing_is_computed(home: Home) -> None:
 
 
 def test_day_without_records_is_left_out(home: Home) -> None:
-    """As one that an earlier version stored: it is named everywhere, and nothing stands in for
-    it.
-    """
+    """As stored by an earlier version: it is named everywhere, and nothing replaces it."""
     put_records(home, {day: [user_record("ada", 1, day)] for day in MONTH.days()})
     sql(home.settings["STORE_URL"], f"DELETE FROM record_day WHERE day = '{LAST}'")
     files = exported(home)
@@ -271,7 +269,7 @@ def test_records_of_some_users_are_not_a_report(home: Home) -> None:
 
 
 def test_records_of_organization_are_none_of_enterprise(home: Home) -> None:
-    """A day of nobody, of which GitHub has no record, does not make an empty report of 28 days."""
+    """A day of nobody has no record from GitHub, and must not make an empty 28-day report."""
     put_records(
         home,
         {LAST: [user_record("ada", 1) | ORGANIZATION], BEFORE: []},
@@ -302,7 +300,7 @@ def test_day_of_nobody_is_report_without_people(home: Home) -> None:
 
 
 def planted(value: Any, name: str) -> Any:
-    """With a name in every text, an unknown field beside all others, and in each of them."""
+    """The value with a name in every text, and with an unknown field in each object."""
     if isinstance(value, dict):
         inner = {key: planted(each, name) for key, each in value.items()}
         return {**inner, "reviewer_id": 777_001, "reviewer": {"login": name, "number": 777_002}}
@@ -312,7 +310,7 @@ def planted(value: Any, name: str) -> Any:
 
 
 def numbers_in(value: Any) -> list[Any]:
-    """Every number and flag, in order."""
+    """Every number and flag, in their order."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return [number for each in inner for number in numbers_in(each)]
@@ -320,14 +318,14 @@ def numbers_in(value: Any) -> list[Any]:
 
 
 def shown_of(every_field: Json) -> Json:
-    """Without the names that companies chose and GitHub's bookkeeping."""
+    """The fields without names chosen by companies and without GitHub's bookkeeping."""
     left_out = {"entity_id_partition", *(f"totals_by_{name}" for name in CUSTOMISED)}
     return {name: value for name, value in every_field.items() if name not in left_out}
 
 
 @pytest.fixture
 def key_file(home: Home) -> Path:
-    """A key of pseudonyms, which the settings name."""
+    """A key for pseudonyms, which the settings name."""
     path = home.path / "pseudonyms.key"
     path.write_text("k" * 64)
     path.chmod(0o600)
@@ -338,7 +336,7 @@ def key_file(home: Home) -> Path:
 @pytest.mark.slow
 @pytest.mark.usefixtures("key_file")
 def test_pseudonyms_leave_nothing_that_names_somebody(home: Home) -> None:
-    """Neither in fields that nobody knows yet; the counts that people are compared by stay."""
+    """Not even in unknown fields; the counts by which people are compared stay."""
     names = ("Ada_Corp", "Ben_Corp", "Cyd_Corp", "Deb_Corp")
     own = {name: 880_000 + number for number, name in enumerate(names)}
     records = [
@@ -368,7 +366,7 @@ def test_pseudonyms_leave_nothing_that_names_somebody(home: Home) -> None:
 
 
 def test_days_of_a_failed_run_are_left_out(home: Home) -> None:
-    """What an earlier run stored of them may be outdated."""
+    """What an earlier run stored for these days may be outdated."""
     put_records(home, {day: [user_record("ada", 1, day)] for day in (BEFORE, LAST)})
     report = Report(Scope.ENTERPRISE, Subject.USERS, MONTH, latest=True)
     with store_at(home.settings["STORE_URL"]).reading() as reader:
@@ -379,7 +377,7 @@ def test_days_of_a_failed_run_are_left_out(home: Home) -> None:
 
 
 def test_teams_join_with_records(home: Home) -> None:
-    """By GitHub's own id and spelling of the login, whatever IDENTITY_FILE has."""
+    """By GitHub's own id and spelling of the login, whatever is in IDENTITY_FILE."""
     (home.path / "people.csv").write_text(
         "email,login,id,team\nada@example.com,ada_corp,5,core\nben@example.com,ben,6,\n"
     )
@@ -433,7 +431,7 @@ def test_service_accounts_records_are_left_out(home: Home) -> None:
 
 
 def test_reported_seats_are_served(home: Home) -> None:
-    """With GitHub's ids where there is a record; who lost the seat has none."""
+    """With GitHub's ids for people with a record; somebody who lost the seat is not listed."""
     put_records(home, {LAST: [user_record("Ada_Corp", 41)]})
     store = store_at(home.settings["STORE_URL"])
     seats = [
@@ -456,7 +454,7 @@ def test_reported_seats_are_served(home: Home) -> None:
 
 
 def test_seats_of_one_person_are_one(home: Home) -> None:
-    """Since the first of them, used when any was, and ending when both do."""
+    """It began with the first seat, was used when either was, and ends only when both do."""
     (home.path / "people.csv").write_text(
         "email,login,id\nada@example.com,ada,5\nada@old.example.com,ada,5\n"
     )

@@ -1,4 +1,4 @@
-"""Names of users as they enter: what nobody sees in them makes no new person."""
+"""Names of users as they are read: characters that nobody sees do not make a new person."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_nobody_sees_is_not_in_a_name(name: str) -> None:
 
 
 def test_what_can_be_seen_stays() -> None:
-    """Capitals, letters of any script, and blanks within; composed as everybody writes them."""
+    """Capitals, letters of any script, and inner blanks; letters with accents are composed."""
     for name in ("Ada@Example.com", "ада@example.com", "nightly build", "張@example.com"):
         assert cleaned(name) == name
     assert cleaned("zoe\u0308@example.com") == "zo\u00eb@example.com"
@@ -62,7 +62,7 @@ def test_what_can_be_seen_stays() -> None:
 def test_invisible_characters_are_removed_from_names(
     home: Home, start: Start, start_api: Start, caplog: Log, endpoint: str, field: str, users: Users
 ) -> None:
-    """The figures are those of the person; white space is not worth a word."""
+    """The figures belong to the same person; white space needs no warning."""
     sim = asking(endpoint, home, start, start_api).sim
     expected = users(home)
     sim.add_fault(Fault(respelt(field, lambda name: f" {name}\n"), endpoint))
@@ -131,7 +131,7 @@ def test_invisible_name_is_refused(
 def test_too_long_name_is_refused(
     home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
 ) -> None:
-    """The message has its beginning alone."""
+    """The message shows only the beginning."""
     sim = asking(endpoint, home, start, start_api).sim
     longest = "a" * (LONGEST - 12) + "@example.com"
     sim.add_fault(Fault(set_value(field, longest, record=2), endpoint))
@@ -146,7 +146,7 @@ def test_too_long_name_is_refused(
 
 @pytest.mark.slow
 def test_spellings_of_two_nights_are_one_person(home: Home, sim: Simulator, store_url: str) -> None:
-    """Whatever an address was pasted with on one of them."""
+    """Whatever invisible characters the address had on one of them."""
     assert store_url
     now = datetime.now(UTC)
     backfill(home, DAY, DAY, now)

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: every name once, the dashboard's own table, all of it documented."""
+"""The catalogue of metrics: unique names, the dashboard's own table, and complete documentation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from dashboard_scraper.sources.dashboard.fields import (
 )
 from mapping_document import document
 
-# The dashboard's table as it was observed: field of the API, title of the column, in its order.
+# The dashboard's table as observed: field of the API and title of the column, in its order.
 TABLE = """\
 userEmail | User
 firstSeen | First Seen
@@ -111,7 +111,7 @@ def test_messages_are_the_sum_of_their_kinds() -> None:
     assert set(parts_of(total)) == set(messages) - {total}
 
 
-# The Analytics API's `metrics` as they are documented.
+# The Analytics API's `metrics` as documented.
 ANALYTICS = """\
 total_modified_lines_of_code
 total_messages

@@ -1,4 +1,4 @@
-"""The checks by themselves: what closes, what was revised, and how few calls find it."""
+"""The checks themselves: which totals match, which days were revised, and how few calls find it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def totals_of(*values: int) -> Totals:
 
 
 class Tenant:
-    """What the tenant's endpoint says now of any window, and which windows it was asked for."""
+    """The tenant's current totals for any window, and the windows it was asked for."""
 
     def __init__(self, days: Mapping[date, Totals]) -> None:
         self.days = dict(days)
@@ -59,7 +59,7 @@ def stored_totals(count: int, first: date = FIRST) -> dict[date, Totals]:
 
 
 def calls_bound(days: int, changed: int) -> int:
-    """One for the whole, and for each changed day one for each time that its run is halved."""
+    """One call for the whole, and for each changed day one per halving of the range."""
     return 1 + changed * math.ceil(math.log2(max(days, 1)))
 
 

@@ -1,4 +1,4 @@
-"""Figures by metric: what is computed of all users at once is what each user's figures say."""
+"""Figures by metric: computing for all users at once gives the same as from each user's figures."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ amounts = st.integers(1 - 10**38, 10**38 - 1).map(lambda digits: Decimal(f"{digi
 
 
 def spendings(window: Window) -> st.SearchStrategy[Spending]:
-    """Amounts of some days of a window, for some cells."""
+    """Amounts for some days of a window and for some cells."""
 
     def on(days: list[date]) -> st.SearchStrategy[Spending]:
         of_days = st.dictionaries(st.sampled_from(days), amounts) if days else st.just({})
@@ -79,7 +79,7 @@ def test_parts_sum_exactly_to_the_whole(now: Spending, before: Spending) -> None
 
 
 def steady(window: Window, costs: Mapping[Cell, str]) -> dict[Cell, dict[date, Decimal]]:
-    """The same on every working day, a tenth of it on weekends."""
+    """The same amount on every working day, and a tenth of it on weekends."""
     tenth = Decimal("0.1")
     return {
         cell: {day: Decimal(text) * (tenth if day.weekday() > 4 else 1) for day in window.days()}

@@ -32,7 +32,7 @@ def test_steady_month_is_forecast_exactly() -> None:
 
 
 def test_forecast_is_a_range_of_days() -> None:
-    """Every fifth day costs more: days at the 90th percentile do, those at the 10th do not."""
+    """Every fifth day costs more: the 90th percentile includes that, the 10th does not."""
     amounts = steady(CYCLE)
     for day in list(amounts)[::5]:
         amounts[day] += 1

@@ -1,4 +1,4 @@
-"""Flattening: every leaf once under a dotted name, nothing merged, moments in UTC."""
+"""Flattening: every leaf once under a dotted name, nothing merged, and times in UTC."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def nested(names: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def leaves(record: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Paths and values; an object without fields is a leaf, as a list is."""
+    """Paths and values; an object without fields counts as a leaf, and so does a list."""
     for key, value in record.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, *path, key)

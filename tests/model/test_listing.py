@@ -1,4 +1,4 @@
-"""Lists in messages, logs and manifests end somewhere, however long what they list is."""
+"""Lists in messages, logs and manifests have a limited length, however long their items are."""
 
 from __future__ import annotations
 
