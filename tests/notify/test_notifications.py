@@ -1,4 +1,4 @@
-"""Messages and pings of runs, over real sockets: once, about what matters, without secrets."""
+"""Messages and pings of runs, over real sockets: once, about what matters, and without secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stored_days import answer_with_nobody
 
 TOKEN = "t0ken-0f-the-webhook"
 PING = "2f1c-the-uuid-of-the-check"
-# A Wednesday: at a weekend, nobody of twelve people may work.
+# A Wednesday: at a weekend, maybe none of twelve people works.
 SETTLED = next(day for n in range(10, 17) if (day := today() - timedelta(n)).weekday() == 2)
 DAY = f"{yesterday() - timedelta(1)}"
 BACKFILL = ("backfill", DAY, DAY)
@@ -64,7 +64,7 @@ def pings(*words: str) -> list[str]:
 
 
 def secrets_of(home: Home, api: Simulator) -> set[str]:
-    """Everything that no message may have."""
+    """Everything that must not be in a message."""
     with store_at(home.settings["STORE_URL"]).reading() as reader:
         names = set(reader.names())
     assert any("@" in name for name in names)
@@ -78,7 +78,7 @@ def count_back(day: date) -> Iterator[date]:
 
 
 def store_without_busiest(store_url: str) -> None:
-    """As if the source had left out the busiest user of the settled day until yesterday."""
+    """Store the settled day as if, until yesterday, the source had left out its busiest user."""
     store = store_at(store_url)
     with store.locked(), store.opened():
         with store.reading() as reader:
@@ -126,7 +126,7 @@ def test_failure_is_told_once_and_then_recovery(
 def test_dead_session_is_reported_before_a_run_fails(
     home: Home, sim: Simulator, sink: HttpSink, store_url: str
 ) -> None:
-    """Once: not by the next `keep-alive`, and not by the run that then fails."""
+    """It is reported once: not by the next `keep-alive`, nor by the run that then fails."""
     assert store_url
     home.settings |= {"NOTIFY_URLS": webhook(sink), "MAX_RETRIES": "0"}
     home.settings["HEARTBEAT_URL"] = f"{sink.url}/{PING}"
@@ -148,7 +148,7 @@ def test_dead_session_is_reported_before_a_run_fails(
     assert home.run("keep-alive").code == 0
     (message,) = sink.take()
     assert message["title"] == "dashboard-scraper: dashboard: all is well again"
-    assert sink.paths == pings("start", "", "start", "3")  # of the runs alone
+    assert sink.paths == pings("start", "", "start", "3")  # only from the runs
 
 
 @on_sqlite
@@ -170,7 +170,7 @@ def test_occasion_of_a_newer_version_is_left_alone(
 def test_session_that_died_between_runs_is_expected_to(
     home: Home, sim: Simulator, sink: HttpSink, store_url: str
 ) -> None:
-    """The night before last it worked, last night it was over, and somebody has signed in since."""
+    """It worked the night before last, had expired last night, and somebody has signed in since."""
     assert sim
     home.settings |= {"NOTIFY_URLS": webhook(sink)}
     store = store_at(store_url)
@@ -179,14 +179,14 @@ def test_session_that_died_between_runs_is_expected_to(
             at = datetime.now(UTC) - timedelta(nights)
             number = store.start_run("dashboard", "daily", at, "0.1.0")
             store.end_run(number, at, code, RunCounts(0, 0, 0, 0))
-    assert home.run("keep-alive").code == 0  # whoever calls it may do so in time
+    assert home.run("keep-alive").code == 0  # somebody who calls it may do so often enough
     assert sink.take() == []
     assert home.run("--daily", DAY, DAY).code == 0
     (message,) = sink.take()
     assert message["title"] == (
         "dashboard-scraper: dashboard: the session will have expired before the next run"
     )
-    assert home.run("--daily", DAY, DAY).code == 0  # so soon that it lasts until the next one
+    assert home.run("--daily", DAY, DAY).code == 0  # soon enough for the session
     (message,) = sink.take()
     assert message["title"] == "dashboard-scraper: dashboard: all is well again"
 
@@ -210,7 +210,7 @@ def test_weekday_without_anybody_is_reported_as_a_doubt(
 def test_no_message_has_a_secret_or_an_address(
     home: Home, api: Simulator, sink: HttpSink, mail: SmtpSink, store_url: str
 ) -> None:
-    """One of a revision and one of a failure, as a webhook and as an e-mail."""
+    """Neither a message on a revision nor one on a failure, as a webhook or as an e-mail."""
     home.settings |= {
         "NOTIFY_URLS": f"{webhook(sink)},mailto://127.0.0.1:{mail.port}"
         f"/?to=ops@example.com&from=bot@example.com&mode=insecure&smtp=127.0.0.1&x={TOKEN}",
@@ -317,7 +317,7 @@ def test_terminated_run_pings_its_exit_code(
     number: signal.Signals,
     code: int,
 ) -> None:
-    """At any moment after the ping of its start, even while that is answered; with no message."""
+    """At any moment after the ping at the start, even while that is answered; without a message."""
     api.add_fault(Fault(hang(600)))
     begun = sink.paths if moment == "at its start" else api.requests
     run = forks.start(home, *BACKFILL)
@@ -346,7 +346,7 @@ def test_notify_test_tries_every_url(home: Home, api: Simulator, sink: HttpSink)
 def test_webhook_that_leads_elsewhere_has_not_accepted(
     home: Home, api: Simulator, sink: HttpSink, code: int
 ) -> None:
-    """The page of a sign-in answers, too, and nobody has read the message."""
+    """A page for signing in answers, too, but nobody has read the message."""
     del home.settings["HEARTBEAT_URL"]
     sink.status, sink.location = code, "/sign-in"
     result = home.run("notify-test")
@@ -359,7 +359,7 @@ def test_webhook_that_leads_elsewhere_has_not_accepted(
 def test_url_that_apprise_does_not_know_fails_the_run_at_its_end(
     url: str, home: Home, api: Simulator, sink: HttpSink
 ) -> None:
-    """Not before: as where a file of it has gone, the days that it did not fetch might be lost."""
+    """Not earlier: if a file that the URL needs is gone, days not fetched might be lost."""
     wrong = url.format(token=TOKEN)
     home.settings["NOTIFY_URLS"] += f"\n{wrong}"
     result = home.run(*BACKFILL)
@@ -390,7 +390,7 @@ def test_urls_may_be_in_a_private_file(home: Home, api: Simulator, sink: HttpSin
 
 
 def test_heartbeat_url_must_be_http(home: Home, api: Simulator, sink: HttpSink) -> None:
-    """Somebody is notified of it, and the run fetches all the same."""
+    """A notification reports it, and the run fetches all the same."""
     home.settings["HEARTBEAT_URL"] = f"ftp://{PING}"
     result = home.run(*BACKFILL)
     assert result.code == 2

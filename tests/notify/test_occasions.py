@@ -1,4 +1,4 @@
-"""What somebody should know of a run, and when it is worth another message."""
+"""What people should know about a run, and when it is worth another message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMINDER = timedelta(days=7)
 
 
 def facts(code: int = 0, missing: Iterable[date] = (), quiet: Iterable[date] = ()) -> RunFacts:
-    """Of a nightly run; nobody was active on the quiet days."""
+    """The facts of a nightly run; nobody was active on the quiet days."""
     gone, nobody = {*missing}, {*quiet}
     rows = [
         ledger_day(day, active_users=0 if day in nobody else 10)
@@ -50,7 +50,7 @@ def kinds(found: RunFacts) -> list[Occasion]:
 
 
 class Nights:
-    """Runs one night after the other, and what is remembered between them."""
+    """Runs on consecutive nights, and the notices that are remembered between them."""
 
     def __init__(self) -> None:
         self.notices: dict[tuple[str, datetime], Notice] = {}
@@ -86,7 +86,7 @@ def test_missing_days_are_not_a_failure_too() -> None:
 
 
 def test_failure_is_not_that_of_days_which_an_earlier_run_did_not_get() -> None:
-    """As where a day was lost for good, and now costs are missing."""
+    """As when a day was lost for good, and costs are missing now."""
     lost = DAYS.start - timedelta(1)
     found = facts(6, missing=[lost])
     found = replace(found, expected=[lost, *found.expected])
@@ -102,7 +102,7 @@ def test_missing_days_are_told_when_they_have_doubled() -> None:
 
 
 def test_missing_day_is_told_beside_days_that_stay_missing() -> None:
-    """As those of a break: their number would have to double first."""
+    """As after a break: otherwise the number of missing days would have to double first."""
     nights = Nights()
     stays = [DAYS.start, DAYS.start + timedelta(1), DAYS.start + timedelta(2)]
     new = DAYS.start + timedelta(5)
@@ -133,7 +133,7 @@ def test_open_occasion_is_repeated_after_a_week() -> None:
 
 
 def test_what_goes_on_unchanged_is_not_written_again() -> None:
-    """`keep-alive` comes every 20 minutes, and would take the store's lock each time."""
+    """`keep-alive` runs every 20 minutes, and writing would take the store's lock each time."""
     nights = Nights()
     assert nights.changes(facts(3, missing=last(1))) == [Change.NEW, Change.NEW]
     again = nights.run(facts(3, missing=last(1)))
@@ -179,7 +179,7 @@ def test_csv_of_a_period_ends_only_its_own_failures() -> None:
     nights.run(replace(period, exit_code=4))
     assert nights.changes(period) == [Change.OVER]
     nights.run(facts(3))
-    assert nights.changes(period) == [Change.OVER]  # it has signed in
+    assert nights.changes(period) == [Change.OVER]  # the run signed in
 
 
 def test_weekday_without_anybody_is_a_doubt() -> None:
@@ -198,7 +198,7 @@ def test_weekday_without_anybody_is_a_doubt() -> None:
 
 def test_quiet_weekends_and_small_teams_are_no_doubt() -> None:
     assert kinds(facts(quiet=[date(2026, 11, 14), date(2026, 11, 15)])) == []
-    assert kinds(facts(quiet=[THURSDAY - timedelta(1)])) == []  # figures are back
+    assert kinds(facts(quiet=[THURSDAY - timedelta(1)])) == []  # the latest day has figures again
     quiet = facts(quiet=last(1))
     weeks = [THURSDAY - timedelta(weeks=back) for back in range(1, 5)]
     few = {day: ledger_day(day, active_users=2) for day in weeks}
@@ -213,11 +213,11 @@ def test_large_revision_is_told_once() -> None:
     (news,) = nights.run(replace(facts(), revised=[small, large]), sent=False).news
     assert "- 2026-11-19: total_messages 100 -> 112\nWhat to do" in part_of(news)
     assert nights.changes(facts()) == [Change.NEW]
-    assert nights.changes(facts()) == []  # nothing has to become well again
+    assert nights.changes(facts()) == []  # a revision is not a state that can end
 
 
 def runs(*codes: int) -> list[Run]:
-    """Nightly runs, the newest first."""
+    """Nightly runs, newest first."""
     found = []
     for back, code in enumerate(codes):
         at = NIGHT - timedelta(days=back)
@@ -231,7 +231,7 @@ SESSION = SignIn(session_life=timedelta(hours=1))
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
-        (runs(0), []),  # when the next run is, is not known
+        (runs(0), []),  # the time of the next run is unknown
         (runs(0, 0), []),  # something renews the session
         (runs(0, 3, 0), [Occasion.SIGN_IN_EXPIRES]),
         (runs(0, 0, 3, 0), []),
@@ -240,7 +240,7 @@ SESSION = SignIn(session_life=timedelta(hours=1))
 )
 def test_session_that_did_not_last_will_not(before: list[Run], expected: list[Occasion]) -> None:
     assert kinds(replace(facts(), sign_in=SESSION, runs=before)) == expected
-    assert kinds(replace(facts(), runs=before)) == []  # nothing is known of its life
+    assert kinds(replace(facts(), runs=before)) == []  # the session's life is unknown
 
 
 @pytest.mark.parametrize(("days", "told"), [(8, False), (7, True), (1, True)])
@@ -265,7 +265,7 @@ def test_subject_counts_several_occasions() -> None:
 
 
 def test_message_names_each_of_many_gaps() -> None:
-    """The new one is the last: a message that only counted it would tell nothing."""
+    """The new gap is the last one: a message with only their number would not show it."""
     gaps = sorted(last(28))[::4]
     found = replace(facts(6, missing=gaps), expected=sorted(last(28)))
     body = message_of(Nights().run(found).news).body

@@ -1,5 +1,5 @@
-"""Failures of which nobody would know: of what is done for all sources, and of runs that were
-killed or terminated before they could say anything.
+"""Failures that nobody would notice: in work for all sources together, and of runs that were killed
+or terminated before they could report anything.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def subjects(sink: HttpSink) -> list[str]:
 def test_failure_of_no_single_source_is_told_once_and_its_end(
     home: Home, api: Simulator, sink: HttpSink, monkeypatch: pytest.MonkeyPatch, store_url: str
 ) -> None:
-    """Every source is complete, and the table of all of them cannot be written."""
+    """Every source is complete, but the table over all of them cannot be written."""
     monkeypatch.setitem(SOURCES, toy_source.NAME, toy_source.__name__)
     home.settings["SOURCES"] = f"{ANALYTICS},{toy_source.NAME}"
     in_the_way = home.data / USAGE_CSV
@@ -61,7 +61,7 @@ def test_failure_of_no_single_source_is_told_once_and_its_end(
     assert [home.run(*DAILY).code for _ in range(2)] == [1, 1]
     assert subjects(sink) == ["all sources: the run failed (exit code 1)"]
     assert "all sources: the run failed (exit code 1), since 20" in home.run("status").out
-    # A source that fails says what to do, and is not hidden by the table.
+    # A failed source is reported with its own advice, which the table's failure does not hide.
     home.settings["AUGMENT_API_TOKEN"] = "wrong-token"
     result = home.run(*DAILY, "--refresh")
     assert result.code == 3
@@ -79,7 +79,7 @@ def test_failure_of_no_single_source_is_told_once_and_its_end(
 def test_days_of_a_break_longer_than_the_window_are_told_until_they_are_fetched(
     home: Home, api: Simulator, sink: HttpSink, store_url: str
 ) -> None:
-    """The day before the break has figures that were still growing, and no night asks for it."""
+    """The figures of the day before the break were still growing, and no night fetches it."""
     before = today() - timedelta(35)
     store = store_at(store_url)
     with store.locked(), store.opened():
@@ -96,7 +96,7 @@ def test_days_of_a_break_longer_than_the_window_are_told_until_they_are_fetched(
     (message,) = sink.take()
     assert message["title"] == "dashboard-scraper: analytics: 6 days are missing"
     assert f"Not in the store: {missing}." in message["message"]
-    assert home.run("backfill", f"{before}", f"{before}").code == 0  # the missing ones stay
+    assert home.run("backfill", f"{before}", f"{before}").code == 0  # only the missing days remain
     assert f", missing: {missing}; no nightly run" in home.run("--last-28-days").err
     assert sink.take() == []
     assert home.run(*backfill).code == 0
@@ -110,7 +110,7 @@ def test_days_of_a_break_longer_than_the_window_are_told_until_they_are_fetched(
 def test_killed_run_is_told_by_the_next_before_it_works(
     home: Home, api: Simulator, sink: HttpSink, store_url: str, forks: Forks
 ) -> None:
-    """Before, since it may be killed too."""
+    """It is reported first, since the next run may be killed too."""
     api.add_fault(Fault(hang(60)))
     run = forks.start(home, *DAILY)
     until(lambda: bool(api.requests))
@@ -157,7 +157,7 @@ def test_runs_that_are_terminated_again_and_again_are_told(
     told: list[str],
     store_url: str,
 ) -> None:
-    """As by a limit of time; of a single time, whoever did it knows."""
+    """As by a time limit; if it happens once, whoever did it knows."""
     store, began = store_at(store_url), datetime.now(UTC) - timedelta(days=3)
     with store.locked(), store.opened():
         for code in codes:
@@ -173,7 +173,7 @@ def test_runs_that_are_terminated_again_and_again_are_told(
 def test_session_is_not_said_to_be_over_where_it_is_not(
     home: Home, start: Start, sink: HttpSink, store_url: str
 ) -> None:
-    """`keep-alive` fails for another reason: others can read the file of the session."""
+    """`keep-alive` fails for another reason: others can read the session's file."""
     start(Organization(users=2, today=today()))
     assert home.run(*DAILY).code == 0
     home.cookie_file.chmod(0o644)

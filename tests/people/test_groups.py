@@ -1,4 +1,4 @@
-"""Teams of a few people are not shown, and cannot be found by taking the others from the total."""
+"""Small teams are not shown, and cannot be computed by subtracting the others from the total."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a user is in GitHub's reports: from IDENTITY_FILE, or from the address."""
+"""Who a user is in GitHub's reports: taken from IDENTITY_FILE, or from the address."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from databases import on_sqlite
 from filled_store import LAST, MONTH, SOURCE, put, some_days, user
 from stored_days import settings_of
 
-# Found by trying: the ids that follow from these two addresses are one.
+# Found by trial: both addresses lead to the same id.
 COLLIDING = ("user57491@example.com", "user77777@example.com")
 ADA, BOB = "ada@example.com", "bob@example.com"
 FILE = "people.csv"
-FEW_WORDS = 20  # how many names a line of the log has
+FEW_WORDS = 20  # the number of names in a line of the log
 
 
 def write(home: Home, text: str | bytes) -> None:
@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
 
 
 def test_identity_file_in_utf_16_is_read(tmp_path: Path) -> None:
-    """As spreadsheets write "Unicode text"."""
+    """As spreadsheets save "Unicode text"."""
     assert read(tmp_path, f"email,login,id\n{ADA},a,1\n".encode("utf-16"))[ADA].login == "a"
 
 
@@ -120,7 +120,7 @@ def test_identity_error_names_row_and_writes_nothing(home: Home, name: str) -> N
     message = str(raised.value)
     assert FILE in message
     assert reason in message
-    assert "unpack" not in message  # what Python says of it is no help
+    assert "unpack" not in message  # Python's own message is no help
     assert len(message) < 400
     assert home.files() == set()
 
@@ -142,7 +142,7 @@ def test_the_smallest_and_the_largest_id_are_ids(tmp_path: Path, number: int) ->
 
 
 def store_names(home: Home, *names: str) -> None:
-    """A store with one day, on which these users did something."""
+    """A store with one day, on which these users were active."""
     home.settings |= {"METRICS_SOURCE": SOURCE, "STORE_URL": f"sqlite:///{home.data}/usage.db"}
     put(home.settings["STORE_URL"], {LAST: [user(name, chat_messages=1) for name in names]})
 
@@ -154,13 +154,13 @@ def exported(home: Home, day: date = LAST) -> Result:
 
 
 def rows_of(home: Home, name: str, day: date = LAST) -> list[Any]:
-    """Of a report that an export of the day wrote."""
+    """The rows of a report from an export of the day."""
     (file,) = home.data.rglob(f"{name}_{day}.ndjson")
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def logins(home: Home, day: date = LAST) -> dict[str, int]:
-    """Of the records that an export of the day has, by login."""
+    """The ids of the records in an export of the day, by login."""
     exported(home, day)
     return written(home, day)
 
@@ -170,7 +170,7 @@ def written(home: Home, day: date = LAST) -> dict[str, int]:
 
 
 def logged_line(result: Result, words: str) -> str:
-    """The one line of the log that has the words."""
+    """The only line of the log that contains the words."""
     (line,) = [line for line in result.err.splitlines() if words in line]
     return line
 
@@ -208,7 +208,7 @@ def test_without_the_file_nothing_is_written(home: Home, there: str) -> None:
 
 
 def test_pseudonyms_use_file_for_aliases_only(home: Home) -> None:
-    """Logins, ids and teams would show who hides behind a pseudonym."""
+    """Logins, ids and teams would show who is behind a pseudonym."""
     old, new = "ada@old.example.com", "ada@new.example.com"
     store_names(home, old, BOB)
     put(home.settings["STORE_URL"], {LAST - timedelta(1): [user(new, chat_messages=1)]})
@@ -288,7 +288,7 @@ def test_teams_are_in_their_report(home: Home) -> None:
 @on_sqlite
 def test_without_a_file_login_is_address_and_id_is_stable(home: Home, store_url: str) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
-    # The one that comes first in time is the last by name.
+    # The first one in time is the last by name.
     newcomer, first = COLLIDING
     put(store_url, {LAST - timedelta(1): [user(n, chat_messages=1) for n in (ADA, first)]})
     before = logins(home, LAST - timedelta(1))
@@ -361,7 +361,7 @@ def test_logins_and_ids_are_unique_and_stable(
     persons = {person.id: person for person in people.values()}
     assert set(people.values()) == set(persons.values())
     assert len({person.login.lower() for person in persons.values()}) == len(persons)
-    assert len(persons) == len(names) - 1  # Ada is there in two ways
+    assert len(persons) == len(names) - 1  # Ada has two spellings
     assert all(0 < number < 2**31 for number in persons)
     for count in range(len(names)):
         some = persons_of(names[:count], identities)

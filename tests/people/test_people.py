@@ -1,4 +1,4 @@
-"""Who is one person: the same number of people in every output, however they are spelt."""
+"""Who is one person: every output has the same number of people, whatever their spellings."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SPELLINGS = {
     "service account": ("CI", "CI"),
     "its namesake": ("ci", "ci"),
 }
-"""Before and after the change; what comes first tells what changes."""
+"""Names before and after the change; the key says what changes."""
 
 CHANGE = LAST - timedelta(10)
 SHORT = Window(CHANGE - timedelta(1), LAST)
@@ -82,13 +82,13 @@ KEY = "0123456789abcdef" * 4
 
 
 def spelt(day: date) -> set[str]:
-    """As the source spells them on the day; on that of the change, in both ways."""
+    """The source's spellings on the day; on the day of the change, both spellings are there."""
     days = [place for place, there in enumerate((day <= CHANGE, day >= CHANGE)) if there]
     return {names[place] for names in SPELLINGS.values() for place in days}
 
 
 def fill(home: Home, window: Window = REACH) -> None:
-    """Days of these people, all active on each; a run that knows the aliases follows."""
+    """Store days on which all these people were active, then run once with the aliases."""
     (home.path / "people.csv").write_text(IDENTITIES)
     home.settings |= {"METRICS_SOURCE": SOURCE, "IDENTITY_FILE": "people.csv"}
     home.settings["GITHUB_REPORTS_USERS_28_DAY"] = "true"
@@ -114,7 +114,7 @@ def csv_users(path: Path) -> list[str]:
 
 
 class Counted(NamedTuple):
-    """How many people an output shows."""
+    """The number of people that an output shows."""
 
     output: str
     people: int
@@ -197,7 +197,7 @@ def test_every_output_counts_the_same_people(home: Home) -> None:
         counted = [*in_files(folder), *in_store(home), *in_parquet(home, home.path / f"{name}-p")]
         assert len(counted) > 3 * DAYS
         assert {each for each in counted if each.people != len(SPELLINGS)} == {
-            # One message on each day, and two on that of the change of those who changed.
+            # One message per day, and two on the day of the change from everybody who changed.
             Counted("aggregated messages", sum(len(spelt(day)) for day in MONTH.days()))
         }
     assert {each.people for each in in_views(home)} == {len(SPELLINGS)}
@@ -263,7 +263,7 @@ def test_convert_merges_spellings(home: Home) -> None:
 
 
 def test_what_is_unknown_of_one_spelling_hides_no_flag_of_another(home: Home) -> None:
-    """The sum of the messages is unknown, but there were some: in every record of the person."""
+    """The sum of messages is unknown but above zero, and so it is in every record of the person."""
     two = [
         user(name, chat_messages=chat, ide_agent_messages=agent)
         for name, chat, agent in zip(SPELLINGS["capitals"], (None, 3), (2, None), strict=True)
@@ -285,7 +285,7 @@ def test_what_is_unknown_of_one_spelling_hides_no_flag_of_another(home: Home) ->
 
 
 def test_what_is_unknown_of_an_idle_spelling_is_unknown_in_the_window(home: Home) -> None:
-    """As on its day: by itself the spelling has no record, and its day is in no sum."""
+    """As it is for the day, although the spelling has no record and its day is in no sum."""
     one, other = SPELLINGS["capitals"]
     idle = UserUsage(one, figures(chat_messages=None, active_days=0))
     alone = UserUsage("ben@example.com", idle.figures)
@@ -314,7 +314,7 @@ def test_what_is_unknown_of_an_idle_spelling_is_unknown_in_the_window(home: Home
 
 
 def test_person_is_idle_in_every_output_where_each_spelling_is(home: Home) -> None:
-    """What is unknown of one was nothing, and of the other only on how many days it was active."""
+    """One spelling's unknown messages were none; the other's only unknown is its active days."""
     one, other = SPELLINGS["capitals"]
     two = [
         UserUsage(one, figures(chat_messages=None, active_days=0)),
@@ -360,7 +360,7 @@ def test_two_spellings_of_a_day_are_added_up() -> None:
     assert ada.extra == {"a": None, "b": "x"}
     assert of(ada, "active_days") == [1]
     ada, _ = Audience().shown(two, days=30)
-    assert of(ada, "active_days") == [None]  # 1 or 2: nobody knows
+    assert of(ada, "active_days") == [None]  # 1 or 2, which cannot be known
 
 
 @pytest.mark.parametrize("unknown", ["first_seen", "last_seen", "active_days"])
@@ -399,7 +399,7 @@ def test_next_run_updates_aliases_in_views(home: Home, store_url: str) -> None:
 
 
 def test_an_older_store_gets_its_persons(home: Home, store_url: str) -> None:
-    """As the versions before left one: without the table, and views without the column."""
+    """An earlier version's store lacks the table, and its views lack the column."""
     fill(home, SHORT)
     for view in VIEWS:
         sql(store_url, f"DROP VIEW {view}")
@@ -444,7 +444,7 @@ def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form:
 
 
 def test_forget_distinguishes_service_case(home: Home, store_url: str) -> None:
-    """Else the same command given once more would remove the other."""
+    """Otherwise, repeating the same command would remove the other account."""
     put(store_url, {LAST: [user("CI"), user("ci")]})
     forget(home, "CI")
     for again in range(2):

@@ -1,4 +1,4 @@
-"""A name without `@` is a login, an id or a service account: it depends on the source."""
+"""A name without `@` is a login, an id or a service account, depending on the source."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def person(name: str, *, service: bool = False, record: str | None = None) -> Us
 
 
 def fill(store: Store) -> None:
-    """Ada is everywhere; a service account has the name of her login, and another of her id."""
+    """Ada is in every source; one service account is named like her login, another like her id."""
     records = [person("ada-m", record='{"user_login": "Ada-M"}'), person("zed")]
     with store.locked(), store.opened():
         for day in (LAST - timedelta(1), LAST):
@@ -125,7 +125,7 @@ def test_forget_removes_person_from_every_source(store_url: str, people: People)
 
 @pytest.fixture
 def at_home(home: Home, people: People, tmp_path: Path) -> Home:
-    """Files of each source in a folder of its own, and one that somebody else has written."""
+    """Files of each source in its own folder, and a file that somebody else has written."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}"}
     home.settings |= {"SOURCES": f"{SOURCE},{LOGINS},{IDS}", "METRICS_SOURCE": "all"}
     home.settings["IDENTITY_FILE"] = f"{tmp_path / 'identities.csv'}"

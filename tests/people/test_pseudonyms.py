@@ -71,7 +71,7 @@ def pseudonym(address: str, key: str = KEY) -> str:
 
 
 def write_csv(home: Home, *users: str) -> Path:
-    """A CSV as it was saved from the dashboard."""
+    """A CSV as saved from the dashboard."""
     file = home.path / "saved-2025-03-04.csv"
     titles = [USER_TITLE, *(metric.title for metric in COUNTS)]
     rows = "".join(f"{user}{',2' * len(COUNTS)}\r\n" for user in users)
@@ -80,7 +80,7 @@ def write_csv(home: Home, *users: str) -> Path:
 
 
 def write_everything(home: Home) -> Path:
-    """Every output that there is, in one folder; the daily files come from a run."""
+    """Write every kind of output to one folder; the daily files come from a run."""
     settings, out = settings_of(home), home.data
     fetch(home, FIRST, LAST)
     for window in (WINDOW, Window(FIRST, FIRST)):
@@ -94,14 +94,14 @@ def write_everything(home: Home) -> Path:
 
 def text_of(path: Path) -> str:
     if path.suffix == ".parquet":
-        binary = path.read_bytes().decode("latin-1").replace("@", "")  # any byte may be in it
+        binary = path.read_bytes().decode("latin-1").replace("@", "")  # it may contain any byte
         return f"{pyarrow.parquet.read_table(path).to_pylist()}{binary}"
     text = path.read_bytes().decode()
     return without_code(text) if path.suffix == ".html" else text
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """The text of every file but the store's."""
+    """The text of every file except the store's files."""
     files = [path for path in folder.rglob("*") if path.is_file() and "usage.db" not in path.name]
     return {str(path.relative_to(folder)): text_of(path) for path in files}
 
@@ -210,7 +210,7 @@ def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> No
 
 @pytest.mark.usefixtures("spring")
 def test_converted_csv_with_pseudonyms_keeps_them(home: Home) -> None:
-    """Pseudonyms of pseudonyms would be other people's."""
+    """Pseudonyms of pseudonyms would look like other people."""
     use_key(home)
     fetch(home, FIRST, FIRST)
     export_files(settings_of(home), Window(FIRST, FIRST), home.data / "export")
@@ -252,7 +252,7 @@ def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator)
     bot = pseudonym("release-bot")
     assert rows[bot]["made"] == f"by {bot} for all"
     for name, text in outputs(folder).items():
-        words = re.sub("[0-9a-f]{32,}", "", text)  # a digest may spell anything
+        words = re.sub("[0-9a-f]{32,}", "", text)  # a digest may contain any letters
         assert not re.search("@|ada|bob|cyd_|neill|example|release", words), name
 
 
@@ -359,7 +359,7 @@ def test_missing_key_exits_2_with_instructions(home: Home, spring: Simulator) ->
 
 
 def test_foreign_records_are_refused_with_pseudonyms(home: Home, spring: Simulator) -> None:
-    """Nobody knows which of their fields name a person."""
+    """It is unknown which of their fields name a person."""
     use_key(home)
     spring.add_fault(Fault(raw_body(b'{"items":[{"email":"ada@example.com","value":1}]}'), USERS))
     home.data.mkdir()

@@ -1,4 +1,4 @@
-"""ROSTER_FILE: read strictly, so that nobody is counted wrongly for a slip in a spreadsheet."""
+"""ROSTER_FILE: read strictly, so that a slip in a spreadsheet does not count anybody wrongly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Service accounts: rows of their own that are marked, left out of outputs where that is wanted."""
+"""Service accounts: separate rows with a mark, which outputs leave out if a setting says so."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def left_out(home: Home) -> None:
 
 
 def with_key(home: Home) -> Callable[[str], str]:
-    """Give the home a key for pseudonyms; returns what they will be."""
+    """Give the home a key for pseudonyms; returns the function from names to pseudonyms."""
     file = home.path / "key"
     file.write_text(KEY)
     file.chmod(0o600)
@@ -66,7 +66,7 @@ def with_key(home: Home) -> Callable[[str], str]:
 
 
 def accounts(sim: Simulator, day: date) -> set[str]:
-    """Those that were active on the day."""
+    """The service accounts that were active on the day."""
     found = sim.organization.totals(Window(day, day))
     members = [sim.organization.members[index] for index in found]
     return {member.name for member in members if member.service}
@@ -83,7 +83,7 @@ def folder_of(home: Home) -> Path:
 
 
 def marks(path: Path) -> dict[str, str]:
-    """Of a CSV's users, what stands under the title."""
+    """What the CSV has in the column of service accounts, by user."""
     header, *rows = parse(path.read_bytes())
     user, mark = header.index(USER_TITLE), header.index(SERVICE_ACCOUNT_TITLE)
     return {row[user]: row[mark] for row in rows}
@@ -100,20 +100,20 @@ def logins(home: Home, name: str) -> list[str]:
 
 
 def manifest(home: Home) -> dict[str, Any]:
-    """What it says of each day."""
+    """The manifest's entry for each day."""
     content = json.loads((folder_of(home) / "manifest.json").read_bytes())
     return {day["day"]: day for day in content["days"]}
 
 
 def in_view(home: Home, source: str, day: date) -> dict[str, bool]:
-    """Of the day's users in the store, whether they are accounts."""
+    """Whether each of the day's users in the store is a service account."""
     where = f"source = '{source}' AND day = '{day}'"
     query = f"SELECT user_login, service_account FROM user_days WHERE {where}"
     return {user: bool(mark) for user, mark in sql(settings_of(home).store_url, query)}
 
 
 def in_parquet(home: Home, source: str = ANALYTICS) -> dict[date, dict[str, bool]]:
-    """The same of the exported files."""
+    """The same for each day of the exported files."""
     settings = settings_of(home).model_copy(update={"metrics_source": source})
     out = home.path / "parquet"
     export_parquet(settings, WINDOW, f"{out}")
@@ -180,7 +180,7 @@ def test_excluded_accounts_are_only_in_the_store(
 
 
 def test_left_out_account_does_not_name_its_person(home: Home) -> None:
-    """Not even where its name is the newest that the person has."""
+    """Not even if its name is the person's newest one."""
     ada, day = "ada@example.com", NEWEST
     url = sqlite_url(home.path / "usage.db")
     both = [usage_of(ada, chat_messages=4), usage_of("nightly", chat_messages=6)]
@@ -271,7 +271,7 @@ def test_manifest_hides_account_of_failed_day(home: Home, spring: Simulator) -> 
 
 def test_name_of_person_and_account_is_an_error(home: Home, spring: Simulator) -> None:
     def same_name(users: list[Json]) -> list[Json]:
-        """The last user, an account, has the first one's address and figures."""
+        """Give the last user, a service account, the first user's address and figures."""
         account = {"service_account_name": users[0]["user_email"]}
         person = {name: value for name, value in users[0].items() if name != "user_email"}
         return [*users[:-1], {**account, **person}]
@@ -306,7 +306,7 @@ def test_one_of_them_is_forgotten_by_its_name(
     with pytest.raises(UsageError, match=f"did you mean {name}"):
         forget(home, name.upper())
     forget(home, name)
-    # One row each in every view: an account works nowhere but on the command line.
+    # One row in every view for each day: a service account works only on the command line.
     assert capsys.readouterr().out == f"{len(days) * len(views)} rows removed\n"
     for day in DAYS:
         everybody = people(in_each_store, day) | accounts(in_each_store, day)
