@@ -1,5 +1,5 @@
-"""The Prometheus alerts in deploy/prometheus: each fires, each is silent, and none is silenced by a
-figure that has gone.
+"""The Prometheus alerts in deploy/prometheus: each fires when it should, is silent when it should
+be, and is not silenced by a metric that is gone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def cases() -> Iterator[dict[str, Any]]:
 
 
 def expectations() -> Iterator[tuple[str, bool]]:
-    """Each alert that a test of promtool looks at, and whether it has to fire."""
+    """The alerts that promtool's tests check, and whether each has to fire."""
     for case in cases():
         for check in case["alert_rule_test"]:
             yield check["alertname"], bool(check.get("exp_alerts"))
@@ -80,7 +80,7 @@ def _series(metric: str) -> str:
 
 
 def _vanishing(metric: str) -> dict[str, Any]:
-    """All is well, but this metric has gone after five minutes."""
+    """A test in which all is well, but this metric is gone after five minutes."""
     figure = metric.removeprefix("dashboard_scraper_")
     expected = {"job": "dashboard-scraper", "source": DASHBOARD, "figure": figure}
     rows = [{"series": f"up{{{JOB}}}", "values": "1x40"}]
@@ -111,7 +111,7 @@ def _labels(alert: str, labels: dict[str, str]) -> str:
 @pytest.mark.heavy
 @pytest.mark.slow
 def test_metric_that_vanishes_fires_an_alert(tmp_path: Path, promtool: str) -> None:
-    """`missing_days` too, which is what all sources have: then nothing seems to be stored."""
+    """Also `missing_days`, which all sources have: without it, nothing seems to be stored."""
     tests = [_vanishing(metric) for metric in METRICS]
     nothing = {"job": "dashboard-scraper"}
     (of_all,) = (each for each in tests if each["name"] == "dashboard_scraper_missing_days")
@@ -133,7 +133,7 @@ def test_metric_that_vanishes_fires_an_alert(tmp_path: Path, promtool: str) -> N
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`serve` with a store in which everything is known: old days, and a session near its end."""
+    """`serve` with a store in which every metric is known: old days, and an expiring session."""
     home = Home(tmp_path_factory.mktemp("metrics"))
     names = users(6)
     store_days(home, names, MONTH)
@@ -152,7 +152,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_stale_alert_waits_longer_for_sources_that_are_late() -> None:
-    """By as many days as the source is late; a source that is not named waits two days."""
+    """For each source, by the days that it is late; sources without a rule wait two days."""
     (expr,) = (rule["expr"] for rule in RULES if rule.get("alert") == "DashboardScraperStale")
     hours = dict(re.findall(r'source(!?="\w+")\} > (\d+) \* 3600', expr))
     default = Settings.model_construct()
@@ -177,7 +177,7 @@ def test_open_notices_are_served(served: Served) -> None:
 
 
 def expressions() -> list[str]:
-    """The PromQL of the dashboard."""
+    """The PromQL expressions of the dashboard."""
     drawn = panels(dashboard("prometheus", "status"))
     return [target["expr"] for panel in drawn for target in panel["targets"]]
 
@@ -187,7 +187,7 @@ def expressions() -> list[str]:
 def test_prometheus_scrapes_serve_and_answers_every_panel(
     served: Served, promtool: str, tmp_path: Path
 ) -> None:
-    """The files of deploy/prometheus in a real Prometheus, which asks a real `serve`."""
+    """The files of deploy/prometheus in a real Prometheus, which scrapes a real `serve`."""
     with running(Path(promtool).with_name("prometheus"), served, tmp_path) as prometheus:
         prometheus.wait_for('up{job="dashboard-scraper"} == 1')
         prometheus.wait_for("dashboard_scraper:source:known")

@@ -1,4 +1,4 @@
-"""What `import dashboard_scraper` offers to Python programs."""
+"""The Python interface: the public names of `dashboard_scraper`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENTERPRISE = "283613"  # the default of ENTERPRISE_ID
 
 @pytest.fixture
 def url(home: Home) -> str:
-    """A store with a month of the dashboard's."""
+    """The URL of a store with a month from the dashboard."""
     store_days(home, users(4), MONTH)
     return home.settings["STORE_URL"]
 
@@ -123,7 +123,7 @@ def test_the_import_alone_loads_nothing_slow() -> None:
 
 
 def test_costs_that_do_not_add_up_are_doubts(home: Home) -> None:
-    """A billing period closes no day by itself: its marks are in no other answer."""
+    """A billing period does not show that a single day is wrong, so only `doubts` has its marks."""
     store_days(home, users(1), Window(LAST, LAST))
     url = home.settings["STORE_URL"]
     place = store_at(url)

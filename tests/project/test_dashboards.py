@@ -1,4 +1,4 @@
-"""Grafana's dashboards: made from the catalogue, and every query answers what the store has."""
+"""Grafana's dashboards: made from the catalogue, with queries that agree with the store."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tree import ROOT
 NAMES = users(5)
 RANGE = Window(LAST - timedelta(39), LAST)
 WEEKS = Window(LAST - timedelta(13), LAST)
-"""Those of another source, and of costs."""
+"""The days of another source, and of costs."""
 GONE, EMPTY, ODD, SUSPICIOUS, HOLIDAY = (LAST - timedelta(days) for days in (8, 20, 2, 9, 12))
 GONE_FROM_OTHER = LAST - timedelta(10)
 BY_TITLE = {metric.title: metric for metric in COUNTS}
@@ -52,8 +52,8 @@ STORE_KINDS = ("postgresql", "sqlite")
 
 
 def _changed(usage: DayUsage) -> DayUsage:
-    """One spells her address in capitals on some days, a bot is no person, a day does not add up,
-    and of one user nothing is known on another day but that she was there.
+    """A user is spelt in capitals on some days, a service account is added, one day does not add
+    up, and on another day all figures of one user are unknown.
     """
     found = [
         replaced_user(user, user.user.upper()) if usage.day.day % 3 == 0 and n == 1 else user
@@ -81,8 +81,8 @@ def _costs(day: date, listed: list) -> CostDay:  # type: ignore[type-arg]
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A store of each kind: weeks of one source and some days of another, with all that may be
-    wrong with days.
+    """A store of each kind: weeks of one source and some days of another, with every possible doubt
+    about days.
     """
     home = Home(tmp_path_factory.mktemp("filled"))
     with ExitStack() as stack:
@@ -114,14 +114,14 @@ def grafana_of(store_url: str, window: Window = RANGE, source: str = DASHBOARD) 
 
 
 def parts_of(source: str) -> list[Window]:
-    """The days of a source that are stored, before the missing one and after it."""
+    """The stored days of a source: those before the missing one and those after it."""
     gone = GONE if source == DASHBOARD else GONE_FROM_OTHER
     window = RANGE if source == DASHBOARD else WEEKS
     return [Window(window.start, gone - timedelta(1)), Window(gone + timedelta(1), window.end)]
 
 
 def stored_by(store_url: str, source: str = DASHBOARD) -> dict[date, DayUsage]:
-    """The days that are stored, as the public interface for Python has them."""
+    """The stored days, as the public Python interface returns them."""
     with open_store(store_url) as store:
         return {
             day.day: day
@@ -131,7 +131,7 @@ def stored_by(store_url: str, source: str = DASHBOARD) -> dict[date, DayUsage]:
 
 
 def people_in(days: dict[date, DayUsage], last: date, count: int) -> int | None:
-    """How many people were active in so many days up to this one; None if one is not stored."""
+    """The number of people active in so many days up to this one; None if one is not stored."""
     wanted = Window(last - timedelta(count - 1), last).days()
     found = [days.get(day) for day in wanted]
     if None in found:
@@ -174,7 +174,7 @@ def test_no_line_joins_the_days_around_a_gap(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("kind", STORE_KINDS)
 def test_activity_is_of_one_source(kind: str) -> None:
-    """Figures of several sources are in one panel only where they may be compared: people."""
+    """A panel shows several sources only where they are comparable: for numbers of people."""
     for panel in panels(dashboard(kind, "usage")):
         for target in panel["targets"]:
             used = variables_in(str(target))
@@ -186,7 +186,7 @@ def test_activity_is_of_one_source(kind: str) -> None:
 
 @pytest.mark.slow
 def test_every_query_has_each_day_once(filled: str) -> None:
-    """Also of the panels that no other test looks at, and for a source without costs and seats."""
+    """Also for panels without another test, and for a source without costs and seats."""
     every = list(RANGE.days())
     for source in (DASHBOARD, ANALYTICS, "no one's"):
         shown = grafana_of(filled, source=source)
@@ -212,7 +212,7 @@ def test_activity_is_the_sum_of_the_days_and_null_where_one_is_missing(filled: s
             metric = BY_TITLE[title]
             sums = {day: days[day].sums[metric] for day in days if days[day].users}
             if any(value is not None for value in sums.values()):
-                sums[EMPTY] = 0  # not of a metric that the source does not report
+                sums[EMPTY] = 0  # unless the source does not report the metric
             assert column(rows, title) == {day: sums.get(day) for day in RANGE.days()}, title
             seen |= {metric} if EMPTY in sums else set()
         marks = column(rows, "In doubt")
@@ -289,8 +289,8 @@ def _used(usage: DayUsage) -> DayUsage:
 
 @pytest.fixture(params=STORE_KINDS)
 def late(request: pytest.FixtureRequest, home: Home) -> Iterator[str]:
-    """A store of each kind with all that a source has by now that is two days late, and one day
-    more: no test may depend on where midnight is.
+    """A store of each kind with all days so far of a source that is two days late, and one day
+    more, so that no test depends on the time of day.
     """
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     with ExitStack() as stack:
@@ -345,7 +345,7 @@ def test_tables_say_how_fresh_each_source_is(filled: str) -> None:
     by_source = {row["Source"]: row for row in shown.panel("usage", "Freshness")}
     row = by_source[DASHBOARD]
     assert (row["Newest day"], row["Exit code"]) == (f"{LAST}", 9)
-    assert row["Missing"] == row["Days behind"] + 1  # all days since, and the one that is gone
+    assert row["Missing"] == row["Days behind"] + 1  # the days since, and the missing one
     assert (row["Unreconciled"], row["Suspicious"], row["Held"]) == (1, 1, 0)
     assert row["Last run (UTC)"] == f"{FETCHED:%Y-%m-%d %H:%M}"
     assert by_source[ANALYTICS]["Exit code"] is None
@@ -358,7 +358,7 @@ def test_tables_say_how_fresh_each_source_is(filled: str) -> None:
 @pytest.mark.slow
 def test_seats_are_compared_with_who_was_active(filled: str) -> None:
     (row,) = grafana_of(filled).panel("usage", "Seats")
-    assert row == {"Seats now": 3, "Seats used in 28 days": None}  # a day of the 28 is missing
+    assert row == {"Seats now": 3, "Seats used in 28 days": None}  # one of the 28 days is missing
     (row,) = grafana_of(filled, Window(RANGE.start, GONE - timedelta(1))).panel("usage", "Seats")
     assert row == {"Seats now": 3, "Seats used in 28 days": 2}
     (row,) = grafana_of(filled, source=ANALYTICS).panel("usage", "Seats")

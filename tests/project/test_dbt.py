@@ -1,4 +1,4 @@
-"""What the dbt package has from the catalogue is up to date; `make check-dbt` runs the package."""
+"""The generated files of the dbt package are up to date; `make check-dbt` runs the package."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_view_is_a_source() -> None:
 
 
 def test_models_read_what_is_generated() -> None:
-    """A staging model of each view in the catalogue's macro, and no other."""
+    """There is a staging model for each view in the catalogue's macro, and no other."""
     models = {path.stem for path in (PACKAGE / "models" / "staging").glob("*.sql")}
     described = re.findall(
         r"^  - name: (\w+)$", FILES["models/staging/staging.yml"](), re.MULTILINE
@@ -42,9 +42,9 @@ def test_models_read_what_is_generated() -> None:
 
 
 def test_every_test_of_figures_has_a_damage_that_it_finds() -> None:
-    """A test that nothing makes fail in `make check-dbt` proves nothing."""
+    """A test that no damage in `make check-dbt` makes fail proves nothing."""
     singular = {path.stem for path in (PACKAGE / "tests").glob("*.sql")}
     broken = {test for _, test in DAMAGES.values()}
     remarks = {"no_day_is_in_doubt", "no_costs_are_in_doubt"}
-    of_the_package = {"marts_leave_nothing_out"}  # no store can break it
+    of_the_package = {"marts_leave_nothing_out"}  # no damage to the store can break it
     assert singular - remarks - of_the_package <= broken

@@ -1,6 +1,6 @@
-"""Structs that are decoded by their name are ready before a thread decodes one.
+"""Structs that are decoded by their name are prepared before a thread decodes one.
 
-Two threads that decode the first ones at once end the process: see `decoding.decodable`.
+If two threads decode the first ones at once, the process crashes: see `decoding.decodable`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from modules import SOURCE
 
-# In a process of its own: in this one, other tests have decoded most of them.
+# In a separate process, since other tests have decoded most of them in this one.
 NOT_READY = """
 import ast, gc, importlib, pathlib, sys
 import msgspec
@@ -53,7 +53,7 @@ print(count)
 
 
 def not_ready(source: Path) -> list[str]:
-    """The structs that are not, and the number of all that are decoded by their name."""
+    """The structs that are not ready, then the number of all structs that are decoded by name."""
     done = subprocess.run(
         [sys.executable, "-c", NOT_READY, source], capture_output=True, text=True, check=True
     )

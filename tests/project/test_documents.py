@@ -1,4 +1,4 @@
-"""The generated documents in `docs/` are those that settings, tables and catalogue make."""
+"""The generated documents in `docs/` agree with the settings, tables and catalogue."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_make_docs_writes_every_document(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_page_without_table_marker_is_refused(tmp_path: Path) -> None:
-    """Rather than written without the table; run from a copy of the tree whose page lacks it."""
+    """It is not written without the table; the tool runs in a copy of the tree with such a page."""
     shutil.copytree(Path(make_documents.__file__).parent, tmp_path / "tools")
     (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "configuration.md"

@@ -1,4 +1,4 @@
-"""How to install an extra: never by a name from an index, which is not ours."""
+"""How to install an extra: never by name from an index, which belongs to others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ORIGINS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 def installed(folder: Path, origin: str | None) -> None:
-    """What an installer leaves of the program in a folder of packages."""
+    """Write the files that an installer leaves of the program in a folder of packages."""
     metadata = folder / "dashboard_scraper-0.1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: dashboard-scraper\n")

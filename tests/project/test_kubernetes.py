@@ -1,4 +1,4 @@
-"""The manifests in deploy/kubernetes: what they promise, and their pods in real processes."""
+"""The manifests in deploy/kubernetes: their rules, and their pods as real processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def documents_of(overlay: str) -> list[Document]:
 
 
 def pods(documents: list[Document]) -> Iterator[tuple[Document, Document]]:
-    """Each workload that starts pods, and the specification of these."""
+    """Each workload that starts pods, with its pod specification."""
     for document in documents:
         pod = pod_of(document)
         if pod:
@@ -84,12 +84,12 @@ def test_nightly_job_is_repeated_where_that_may_help(overlay: str) -> None:
     assert (failed["action"], codes["operator"]) == ("FailJob", "In")
     assert codes["containerName"] == container_of(pod)["name"]
     assert ignored["action"] == "Ignore"
-    # The API refuses such a policy with another one.
+    # The API refuses this policy with any other restart policy.
     assert (pod["restartPolicy"], job["backoffLimit"]) == ("Never", 3)
 
 
 def test_pods_are_restricted(overlay: str) -> None:
-    """The rules of Kubernetes' level `restricted`, and more."""
+    """They follow Kubernetes' level `restricted`, and some stricter rules."""
     documents = documents_of(overlay)
     (namespace,) = [each for each in documents if each["kind"] == "Namespace"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -115,7 +115,7 @@ def test_pods_are_restricted(overlay: str) -> None:
 
 
 def test_what_is_named_is_there(overlay: str) -> None:
-    """What no schema knows: mounts have volumes, selectors find pods, ports have names."""
+    """No schema checks this: mounts have volumes, selectors find pods, and ports have names."""
     documents = documents_of(overlay)
     components = set()
     for document, pod in pods(documents):
@@ -135,7 +135,7 @@ def test_what_is_named_is_there(overlay: str) -> None:
 
 
 def test_base_alone_is_incomplete() -> None:
-    """Without the component of a store, figures would go to a volume that vanishes."""
+    """Without a store's component, figures would be written to a volume that vanishes."""
     for _, pod in pods(list(rendered(FOLDER / "base"))):
         mounts = {mount["name"] for mount in container_of(pod)["volumeMounts"]}
         assert mounts - {volume["name"] for volume in pod["volumes"]} == {"data"}
@@ -175,7 +175,7 @@ def test_everything_is_denied_but_what_is_listed(overlay: str) -> None:
 
 
 def kustomization(folder: Path, text: str) -> list[Document]:
-    """What it renders, in a folder two levels below a copy of deploy/kubernetes."""
+    """The rendered documents of a kustomization two folders below a copy of deploy/kubernetes."""
     ours = folder / "overlays" / "ours"
     ours.mkdir(parents=True)
     for name in ("base", "components"):
@@ -196,7 +196,7 @@ def test_example_of_the_documentation_renders(tmp_path: Path) -> None:
 
 
 def test_store_before_watch_cannot_be_applied(tmp_path: Path) -> None:
-    """Its pod would store elsewhere than `serve` reads."""
+    """Otherwise the pod would write to another store than `serve` reads."""
     text = EXAMPLE.replace("components/ingress", "components/postgres", 1)
     text = "components/watch".join(text.rsplit("components/postgres", 1))
     documents = kustomization(tmp_path, text)
@@ -220,14 +220,14 @@ def test_alerts_find_the_job_of_the_monitor(tmp_path: Path) -> None:
 
 
 def simulated(home: Home) -> dict[str, str]:
-    """Where the simulator is, how patient to be, and no secret."""
+    """Settings with the simulator's address and short waits, but without secrets."""
     settings = home.settings | {"FETCH_EDITOR_LANGUAGE": "false"}
     return {name: value for name, value in settings.items() if "TOKEN" not in name}
 
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """As a storage class makes it: root's."""
+    """A volume as a storage class creates it, owned by root."""
     folder = tmp_path / "volume"
     folder.mkdir(0o755)
     tmp_path.chmod(0o755)
@@ -240,7 +240,7 @@ def stored_days(store_url: str) -> int:
 
 
 def warnings(log: str) -> list[str]:
-    """All but what GitHub's reports cannot say."""
+    """All warnings except those on what GitHub's reports cannot show."""
     lines = [json.loads(line) for line in log.splitlines()]
     told = [each for each in lines if each["level"] != "INFO"]
     return [each["message"] for each in told if each["logger"] != github_files.__name__]
@@ -262,7 +262,7 @@ def test_nightly_pod_stores_what_the_serving_pod_answers(
     with cluster.started(*serve, "--port", "0") as container:
         assert container.process.stdout is not None
         port = container.process.stdout.readline().strip().rpartition(":")[2]
-        address = f"http://127.0.0.2:{port}"  # as that of a pod, which is not in the settings
+        address = f"http://127.0.0.2:{port}"  # like a pod's address, which is not in the settings
         for probe in ("readinessProbe", "livenessProbe"):
             path = container.specification[probe]["httpGet"]["path"]
             assert requests.get(address + path, timeout=SECONDS).status_code == 200
@@ -306,7 +306,7 @@ def test_nightly_pod_stores_in_the_database_of_the_secret(
 def test_watching_pod_keeps_its_session_when_it_moves(
     home: Home, start: Start, volume: Path
 ) -> None:
-    """A kubelet mounts the volume anew, and may change the modes of what is in it."""
+    """A kubelet mounts the volume again, and may change the modes of its files."""
     simulator = start()
     cluster = Cluster(documents_of("watch"), SECRETS, volume)
     watch = ("Deployment", "dashboard-scraper-watch")
@@ -323,7 +323,7 @@ def test_watching_pod_keeps_its_session_when_it_moves(
         command = container.specification["livenessProbe"]["exec"]["command"]
         assert command[0] == "dashboard-scraper"
         assert container.execute(*command[1:]) == 0
-        # A run that begins at once, and is interrupted, would be tried again in an hour.
+        # Signing in must not start a run yet: interrupted, it would be tried again in an hour.
         container.process.send_signal(signal.SIGSTOP)
         assert container.execute("--auth", stdin=f"{SESSION_COOKIE}={simulator.cookie}\n") == 0
     assert container.process.returncode == 0

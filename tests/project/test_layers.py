@@ -1,4 +1,4 @@
-"""Which module imports which: what a command needs is imported when it runs, and not before."""
+"""Which module imports which: what a command needs is imported when it runs, not earlier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modules import MODULES, SOURCE, imports_of, tree_of
 
 PACKAGE = "dashboard_scraper"
 SLOW = {"jinja2", "pydantic", "requests", "rich", "shtab", "sqlalchemy", "uvicorn"}
-"""Libraries that no parser needs."""
+"""Libraries that the parsers do not need."""
 COMMAND_MODULES = {command.module for command in COMMANDS.values()}
 IMPORTED_FOR = """
 import json, sys
@@ -30,7 +30,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def imported_for(command: str) -> set[str]:
-    """What a process has imported once it can read the command's options."""
+    """The modules that a process has imported when it can read the command's options."""
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED_FOR, command], capture_output=True, text=True, check=True
     )
@@ -52,7 +52,7 @@ def test_command_imports_only_its_module(name: str) -> None:
 
 
 def test_first_request_waits_for_no_output_format() -> None:
-    """The daily job imports them while the answers are awaited."""
+    """The daily job imports output formats while it waits for answers."""
     code = "import json, sys, dashboard_scraper.cli.daily; print(json.dumps([*sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     late = {"jinja2", f"{PACKAGE}.exports.bundle", f"{PACKAGE}.report.page"}
@@ -115,12 +115,12 @@ FLOORS = (
     "main",
     "__main__",
 )
-"""Packages, and modules beside them, from the lowest: each imports from lower floors alone."""
+"""Packages, and modules beside them, lowest floor first: each imports only from lower floors."""
 _FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 
 def room_of(parts: Sequence[str]) -> str:
-    """The innermost package or module that has a floor of its own."""
+    """The innermost package or module that has its own floor."""
     names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((name for name in names if name in _FLOOR_OF), parts[0])
 
@@ -150,7 +150,7 @@ def test_every_room_is_on_one_floor() -> None:
 
 @pytest.mark.slow
 def test_only_sources_and_simulator_name_a_source() -> None:
-    """The demo starts what plays them, and `--auth` stores the session of one."""
+    """Only the demo does, too, since it starts the simulators."""
     knowing = {
         path.relative_to(SOURCE).as_posix()
         for path in MODULES

@@ -1,4 +1,4 @@
-"""Every link of the documentation leads somewhere, on GitHub and on the website."""
+"""Every link in the documentation works, on GitHub and on the website."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def read(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings as GitHub names them in addresses."""
+    """The headings as GitHub writes them in URLs."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", read(page)), re.MULTILINE)
     made = [anchor(heading) for heading in headings]
-    return {name for name in made if made.count(name) == 1}  # of twins, the second gets a number
+    return {name for name in made if made.count(name) == 1}  # GitHub numbers repeated ones
 
 
 def anchor(heading: str) -> str:
@@ -60,7 +60,7 @@ def test_a_link_to_nothing_is_noticed(link: str) -> None:
 
 
 def test_every_page_is_linked_everywhere() -> None:
-    """Nobody finds a page that is linked from nowhere."""
+    """Nobody finds a page without a link to it."""
     docs = ROOT / "docs"
     pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")} - {"index.md"}
     index = ROOT / "docs" / "index.md"

@@ -1,4 +1,4 @@
-"""The locked requirements: one package has the same hashes wherever it is locked."""
+"""The locked requirements: a package has the same hashes in every lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tree import ROOT
 
 
 def test_locks_agree_on_hashes() -> None:
-    """Hashes that belong to another version would fail only where that lock is installed."""
+    """Hashes of another version would fail only for those who install that lock."""
     found: dict[tuple[str, str], set[frozenset[str]]] = {}
     locks = sorted(ROOT.glob("requirements*.txt"))
     for lock in locks:

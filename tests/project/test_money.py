@@ -1,4 +1,4 @@
-"""Binary floats never touch money: no code that uses the amounts' modules has one."""
+"""Binary floats never touch money: no code that uses the modules on amounts contains one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modules import MODULES, SOURCE, tree_of
 
 MONEY = ("dashboard_scraper.model.money", "dashboard_scraper.model.costs")
 OF_MONEY = re.compile(r"cost|money|budget|currenc|focus|amount|explain")
-"""In names of modules that are about money as a whole."""
+"""Found in the names of modules that are entirely about money."""
 BINARY = re.compile(r"float|float(16|32|64)|Float(32|64)?|Double|DOUBLE(_PRECISION)?|REAL|fsum")
 BINARY_SQL = re.compile(r"\b(REAL|DOUBLE|FLOAT\d?)\b")
 
@@ -31,7 +31,7 @@ def name_of(path: Path) -> str:
 
 
 def floats_in(tree: ast.AST) -> Where:
-    """The line and the text of everything that is, or makes, a binary float."""
+    """The line and the text of everything that is a binary float or makes one."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
@@ -47,7 +47,7 @@ def floats_in(tree: ast.AST) -> Where:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """The names that the module has from those about money, without limits such as MAX_DIGITS."""
+    """The names that the module imports from those on money, without limits like MAX_DIGITS."""
     return {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -67,7 +67,7 @@ def parts_of(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def floats_near_money(tree: ast.Module, *, whole: bool) -> Where:
-    """Floats in parts that use a name about money; with `whole`, in every part."""
+    """Floats in parts that use a name from the modules on money; with `whole`, in every part."""
     names = imported(tree)
     return [
         found
@@ -87,7 +87,7 @@ def test_no_binary_float_touches_money() -> None:
 
 
 def test_no_column_of_costs_is_a_binary_float() -> None:
-    """In the store, and in Parquet files and lakes."""
+    """Neither in the store nor in Parquet files and lakes."""
     tables = [table for table in metadata.tables.values() if OF_MONEY.search(table.name)]
     assert {COST_DAY, BUDGET} <= {*tables}
     columns = [column for table in tables for column in table.columns]

@@ -1,4 +1,4 @@
-"""What the README and the pages in `docs/` say is what the program does."""
+"""The README and the pages in `docs/` agree with what the program does."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OPTION = re.compile(r"--[a-z0-9][a-z0-9-]+")
 OF_OTHER_PROGRAMS = {
     "--from",  # uvx
     *("--force-reinstall", "--force", "--reinstall"),  # pip, pipx, uv
-    # What spark-submit starts, which is not a command.
+    # options of the program that spark-submit starts, which is no command
     *("--user-days", "--daily-totals", "--editor-languages", "--enterprise-id"),
 }
 README_LINES = 220
 
-DECISIONS = ("revisions",)  # on days of which something is in doubt
+DECISIONS = ("revisions",)  # on days that are in doubt
 NEEDS_DAYS = (
     "explain",
     "export",
@@ -49,8 +49,8 @@ NEEDS_DAYS = (
 
 
 def commands(*pages: str) -> list[str]:
-    """The commands in the pages' code blocks, once each: without `serve`, which does not end, and
-    `demo`, which takes long and has tests of its own.
+    """The commands in the pages' code blocks, once each. `serve` is left out, since it does not
+    end, and `demo`, which takes long and has its own tests.
     """
     blocks = re.findall(r"^```bash\n(.*?)^```", "\n".join(pages), re.MULTILINE | re.DOTALL)
     found = dict.fromkeys(line.strip() for block in blocks for line in COMMAND.findall(block))
@@ -68,14 +68,14 @@ def section(page: str, heading: str) -> str:
 
 
 def test_the_readme_is_for_the_first_steps() -> None:
-    """It has commands to try, in few lines; everything else is a page of its own."""
+    """It has commands to try, in few lines; everything else has its own page."""
     assert len(commands(README)) >= 6
     assert len(README.splitlines()) <= README_LINES
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of an organization of three, with the days that the pages speak of."""
+    """A data folder of an organization of three people, with the days that the pages mention."""
     home = Home(tmp_path_factory.mktemp("filled"))
     with Simulator(Organization(users=3)) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
@@ -111,7 +111,7 @@ def test_each_documented_command_works(line: str, start: Start, home: Home, fill
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_option_of_help_is_documented(command: str, home: Home) -> None:
-    """On the page of the commands: its own in the command's row, the others in the table of all."""
+    """On the page of commands, in the command's row or in the table of options for all commands."""
     page = (DOCS / "commands.md").read_text(encoding="utf-8")
     own = "".join(re.findall(rf"^\| `{command}\b.*", page, re.MULTILINE)) if command else ""
     documented = options(section(page, "Options").partition("| Command |")[0] + own)
@@ -145,7 +145,7 @@ def test_exit_codes_are_documented() -> None:
 
 @pytest.mark.slow
 def test_the_cron_line_works_as_cron_runs_it(start: Start, home: Home, tmp_path: Path) -> None:
-    """From another folder, by sh, with hardly any environment; it speaks up only on failure."""
+    """From another folder, by sh, with a minimal environment; there is output only on failure."""
     simulator = start(Organization(users=3))
     page = (DOCS / "daily-runs.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^5 3 \* \* \* (.*)$", page, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What `make release` refuses, and what it takes from the changelog."""
+"""What makes `make release` refuse, and what it copies from the changelog."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def git(folder: Path, *words: str) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A repository of version 1.2.0, all of it committed."""
+    """A repository of version 1.2.0, with everything committed."""
     version = tmp_path / release.VERSION_FILE
     version.parent.mkdir(parents=True)
     version.write_text('__version__ = "1.2.0"\n')
@@ -32,7 +32,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def refusal(tree: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """Why there is no release; nothing is written then."""
+    """The reason why there is no release; then nothing is written."""
     assert release.main([*words, "--into", str(tree / "dist")], tree) == 1
     assert not (tree / "dist").exists()
     return capsys.readouterr().err

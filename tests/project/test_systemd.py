@@ -1,4 +1,4 @@
-"""The units in deploy/systemd: valid, closed, and with commands that the program has."""
+"""The units in deploy/systemd: they are valid, hardened, and use existing commands."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ UNITS = sorted(path.name for path in FOLDER.glob("dashboard-scraper-*.*") if pat
 SERVICES = [name for name in UNITS if name.endswith(".service")]
 OF_SYSTEMD = Path("/usr/lib/systemd/system")
 EXPOSURE = 1.5
-"""What `systemd-analyze security` may count at most, of 10; a service without hardening has 9.6."""
+"""The highest `systemd-analyze security` score, out of 10; a service without hardening has 9.6."""
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a machine on which the program and its units are installed."""
+    """The root folder of a machine where the program and its units are installed."""
     if not shutil.which("systemd-analyze"):
         assert "CI" not in os.environ, "CI provides systemd-analyze"
         pytest.skip("the units are checked with Debian's package systemd")
@@ -41,7 +41,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def analyze(machine: Path, *words: str) -> tuple[int, str]:
-    """The exit code of systemd-analyze, and what it prints; a unit that is fine prints nothing."""
+    """The exit code of systemd-analyze, and its output, which is empty for a valid unit."""
     done = subprocess.run(
         ["systemd-analyze", f"--root={machine}", *words],
         env={"PATH": os.environ["PATH"], "SYSTEMD_PAGER": "", "LC_ALL": "C.UTF-8"},
@@ -86,7 +86,7 @@ def test_nightly_job_is_repeated_where_that_may_help() -> None:
 
 @pytest.mark.parametrize("name", ["serve", "watch"])
 def test_stopped_service_is_not_a_failed_one(name: str) -> None:
-    """`systemctl stop` sends SIGTERM."""
+    """`systemctl stop` sends SIGTERM, which is no failure."""
     text = (FOLDER / f"dashboard-scraper-{name}.service").read_text(encoding="utf-8")
     assert f"\nSuccessExitStatus={128 + signal.SIGTERM}\n" in text
 

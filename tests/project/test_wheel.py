@@ -1,4 +1,4 @@
-"""What is built from the source tree, for people to install."""
+"""The packages that are built from the source tree for people to install."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 def source_tree(folder: Path, moment: int) -> Path:
-    """A copy of the source tree, each file as if it had been written at the moment."""
+    """A copy of the source tree in which every file has this time of modification."""
     folder.mkdir()
     for path in ROOT.iterdir():
         if path.is_file():
@@ -34,7 +34,7 @@ def source_tree(folder: Path, moment: int) -> Path:
 
 
 def built(source: Path, umask: int) -> dict[str, Path]:
-    """The wheel and the source archive, by their names."""
+    """The wheel and the source archive by their file names."""
     command = [sys.executable, "-m", "hatchling", "build", "--directory", "dist"]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=300, umask=umask)
     return {path.name: path for path in (source / "dist").iterdir()}
@@ -42,7 +42,7 @@ def built(source: Path, umask: int) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Path]]:
-    """Two builds of one source, in other folders, at other times, under other umasks."""
+    """Two builds of the same source, in other folders, at other times, under other umasks."""
     folder = tmp_path_factory.mktemp("builds")
     return [
         built(source_tree(folder / "one", 1_600_000_000), 0o022),
