@@ -1,5 +1,5 @@
-"""Costs on the page: exact amounts, gaps as gaps, bills apart from estimates, and no people unless
-they are shown.
+"""Costs on the page: amounts are exact, gaps stay gaps, bills are separate from estimates, and no
+people are named unless they are shown.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def stored(
     budgets: Collection[Budget] = (),
     fetched: datetime = datetime(2026, 1, 10, tzinfo=UTC),
 ) -> Report:
-    """The page of MONTH, with these costs beside one user-day of each day."""
+    """The page of MONTH, with these costs, and with usage on each day."""
     store_days(home, NAMES[:2], TWO_MONTHS)
     store_costs(
         home, NAMES, window, missing=missing, change=change, budgets=budgets, fetched=fetched
@@ -161,7 +161,7 @@ def test_days_in_doubt_are_marked(home: Home) -> None:
 
 @pytest.mark.slow
 def test_user_removed_from_the_period_before_is_a_remark(home: Home) -> None:
-    """Else who comes back with the next fetch looks like somebody new, who made costs rise."""
+    """Otherwise, a user whom the next fetch brings back looks new, and seems to raise costs."""
     stored(home)
     assert home.run("forget", NAMES[1]).code == 0
     words = page(home).words
@@ -195,8 +195,8 @@ def test_costs_of_a_small_team_are_not_shown_apart(home: Home) -> None:
 
 @pytest.mark.slow
 def test_costs_of_a_few_in_no_file_are_not_shown_apart(home: Home) -> None:
-    """One person is not in IDENTITY_FILE: what is no team's would be what that person cost, also
-    beside service accounts, which are no people.
+    """One person is not in IDENTITY_FILE, so the costs without a team would be that person's, even
+    beside service accounts, which do not count as people.
     """
     people = home.path / "people.csv"
     rows = [f"{name},u{place},{place + 1},core" for place, name in enumerate(NAMES[:-1])]
@@ -223,7 +223,7 @@ def test_page_has_pseudonyms(home: Home) -> None:
 
 @pytest.mark.slow
 def test_budgets_are_beside_what_was_consumed(home: Home) -> None:
-    """Of the calendar month, not of the page's period."""
+    """Consumption is that of the calendar month, not of the page's period."""
     budgets = [
         Budget(NAMES[0], CostKind.MONEY, Decimal("100.005")),
         Budget(NAMES[1], CostKind.MONEY, Decimal(10)),
@@ -242,7 +242,7 @@ def test_budgets_are_beside_what_was_consumed(home: Home) -> None:
 
 
 def costs_in_two_currencies(home: Home, euros: Window) -> Report:
-    """The page of MONTH, in dollars, where a source's earlier costs are in euros."""
+    """The page of MONTH, in dollars; the source's costs on earlier days are in euros."""
 
     def change(day: date, costs: list[Cost]) -> CostDay:
         return CostDay(day, costs, day_of(day, costs).total, "EUR" if day in euros else USD)
@@ -264,7 +264,7 @@ def test_budget_has_nothing_of_another_currency(home: Home) -> None:
 
 
 def amounts_of_the_first(home: Home, window: Window) -> list[Decimal]:
-    """What the first of the NAMES was billed."""
+    """The billed amounts of the first of the NAMES."""
     with store_at(home.settings["STORE_URL"]).reading() as reader:
         ledger = reader.cost_ledger(DASHBOARD, window).values()
         rows = [each for day in ledger for each in reader.costs(day) if each.user == NAMES[0]]
@@ -273,7 +273,7 @@ def amounts_of_the_first(home: Home, window: Window) -> list[Decimal]:
 
 @pytest.mark.slow
 def test_budget_of_a_service_account_is_its_own(home: Home) -> None:
-    """Where outputs leave service accounts out, what others consume is not part of it."""
+    """If outputs leave service accounts out, the use of others does not count in the budget."""
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
     budgets = [Budget(BOT, CostKind.MONEY, Decimal(10))]
 
@@ -287,7 +287,7 @@ def test_budget_of_a_service_account_is_its_own(home: Home) -> None:
 
 
 def exact_cells_of(report: Report, table: str, column: int) -> list[Decimal]:
-    """The exact amounts in a column after the names."""
+    """The exact amounts in one of the columns after the names."""
     (body,) = re.findall(rf'<table id="{table}">.*?</table>', report.text, re.DOTALL)
     rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", body)
     return [Decimal(re.findall(r'data-exact="(.*?)"', row)[column]) for row in rows]

@@ -16,8 +16,8 @@ from report_pages import DAY, EMPTY, FULL, GAPS, LARGE, SAME, SCRIPT, SEVERAL, W
 from report_reading import read_report
 from tree import ROOT
 
-# Of rows with the same elements, classes and attributes, one is enough, and so it is of bars and
-# lines in a chart: axe looks at each element, and computes the contrast of each text.
+# One is enough of several rows with the same elements, classes and attributes, and of such bars and
+# lines in a chart: axe examines each element, and computes the contrast of each text.
 _LEAVE_ONE_OF_A_KIND = """
 const attributes = (element, valued) =>
   [...element.attributes].map(each => valued.includes(each.name) ? each.value : each.name);
@@ -39,7 +39,7 @@ document.querySelectorAll('svg').forEach(svg => leaveOne([...svg.querySelectorAl
 
 
 def audit(chromium: Browser) -> list[str]:
-    """The violations that axe finds, each with the first elements that have it."""
+    """The violations that axe finds, each with the first elements concerned."""
     axe = (ROOT / "tests" / "vendor" / "axe.min.js").read_text("utf-8")
     chromium.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
     chromium.execute_script(_LEAVE_ONE_OF_A_KIND)
@@ -57,7 +57,7 @@ def audit(chromium: Browser) -> list[str]:
 
 
 PHONE, DESK = (360, False), (1280, True)
-"""Width, and whether it is dark."""
+"""Width in pixels, and whether the page is dark."""
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def contrast(left: str, right: str) -> float:
 
 
 def colour_of(chromium: Browser, chart: str, style: str) -> str:
-    """The colour in which bars or a line are drawn."""
+    """The colour of bars or of a line."""
     drawn = ", ".join(
         f"#f-{chart} .screen :is(.bars, .lines){inside}[{attribute}='var(--{style})']"
         for attribute in ("fill", "stroke")
@@ -225,7 +225,7 @@ def test_charts_are_readable_on_paper(screen: Screen) -> None:
         ".map(svg => svg.getBoundingClientRect().width / svg.width.baseVal.value))"
     )
     assert len(widths) == 9
-    for (scale,) in widths:  # one drawing each
+    for (scale,) in widths:  # one drawing per chart
         assert 0.85 < scale < 1.2
 
 
@@ -235,7 +235,7 @@ def test_paper_has_no_controls(screen: Screen, pages: Pages) -> None:
     for selector in ("#search", ".tools label", "#next", "#previous", "summary", "#tip"):
         assert not one(chromium, selector).is_displayed(), selector
     script = "return [...document.querySelectorAll('#user-table button')].map(e => e.offsetWidth)"
-    assert {*chromium.execute_script(script)} == {0}  # only text is repeated on the next page
+    assert {*chromium.execute_script(script)} == {0}  # the next page repeats only text
     assert one(chromium, "#user-table thead").text.startswith("User")
     assert one(chromium, "#f-messages .plot").is_displayed()
     assert one(chromium, "#range").text == f"1\u201325 of {people:,}"
@@ -244,7 +244,7 @@ def test_paper_has_no_controls(screen: Screen, pages: Pages) -> None:
 @pytest.mark.parametrize("name", [GAPS, SEVERAL, WIDE])
 @pytest.mark.slow
 def test_tables_fit_on_paper(name: str, screen: Screen) -> None:
-    """What is beyond its edge cannot be scrolled to, and what is beyond a card is on the next."""
+    """Paper cannot be scrolled, and what is wider than its card would cover the next one."""
     width = 688  # A4 without the margins of the style sheet
     chromium = screen.open(name, width, media="print")
     assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
@@ -269,7 +269,7 @@ def test_long_names_of_users_are_whole(screen: Screen) -> None:
 def test_page_fits_the_screen(name: str, width: int, screen: Screen) -> None:
     """Nothing is wider than the screen, charts are drawn to size, and dates do not overlap."""
     chromium = screen.look(name, width)
-    charts = 11 if name == FULL else 9  # two of them of costs, billed and estimated
+    charts = 11 if name == FULL else 9  # with costs, there are two more: billed and estimated
     script = "return document.documentElement.scrollWidth"
     assert chromium.execute_script(script) <= width
     drawn = chromium.execute_script(
@@ -292,7 +292,7 @@ def test_page_fits_the_screen(name: str, width: int, screen: Screen) -> None:
 @pytest.mark.parametrize("width", [412, 1024])
 @pytest.mark.slow
 def test_texts_of_charts_are_whole_and_apart(width: int, screen: Screen) -> None:
-    """A number without its minus or its first digits is another number."""
+    """Without its minus or its first digits, a number is another one."""
     chromium = screen.look(WIDE, width)
     drawn = chromium.execute_script(
         "return [...document.querySelectorAll('svg.screen')].flatMap(svg => {"
@@ -362,7 +362,7 @@ def test_lines_that_coincide_are_both_visible(width: int, screen: Screen) -> Non
 @pytest.mark.slow
 def test_no_blank_band_above_a_table(name: str, width: int, screen: Screen) -> None:
     chromium = screen.look(name, width)
-    line = 1.5 * 14.1  # of the tables' text
+    line = 1.5 * 14.1  # the height of a line in the tables
     heads = chromium.execute_script(
         "return [...document.querySelectorAll('.tabled thead, #user-table thead')]"
         ".map(head => head.getBoundingClientRect().height)"

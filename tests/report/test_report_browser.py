@@ -1,4 +1,4 @@
-"""The report in a browser: it loads offline, and draws the numbers that the file has."""
+"""The report in a browser: it loads offline, and draws the numbers in the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from report_reading import Report, read_report
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.slow
 def test_page_loads_offline_without_errors(name: str, screen: Screen, pages: Pages) -> None:
-    """The tiles that are visible then are those of the file."""
+    """The visible tiles are those of the file."""
     chromium = screen.open(name)
     asked = browser.requests_of(chromium)
     assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
@@ -31,7 +31,7 @@ def test_page_loads_offline_without_errors(name: str, screen: Screen, pages: Pag
 
 
 def numbers(report: Report, table: str, title: str) -> list[float | None]:
-    """A column of a chart's table, None for cells without a number."""
+    """A column of a chart's table; None for cells without a number."""
     cells = report.column(table, title).values()
     return [
         float(text.strip("%").replace(",", "")) if text[:1].isdigit() else None for text in cells
@@ -52,7 +52,7 @@ def points(chromium: Browser, selector: str) -> list[list[float]]:
 
 
 def base_of(chromium: Browser, chart: str) -> float:
-    """The height at which zero is drawn."""
+    """The height at which zero is drawn, in pixels."""
     script = (
         "const box = document.querySelector(arguments[0]);"
         "return box.y.baseVal.value + box.height.baseVal.value"
@@ -61,7 +61,7 @@ def base_of(chromium: Browser, chart: str) -> float:
 
 
 def heights(chromium: Browser, chart: str, style: str) -> list[float]:
-    """The heights of the bars that are not flat."""
+    """The heights of the bars that are not zero, in pixels."""
     script = (
         "return [...document.querySelectorAll(arguments[0])]"
         ".map(e => e.height.baseVal.value).filter(height => height)"

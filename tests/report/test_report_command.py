@@ -1,4 +1,4 @@
-"""`report`: which days and users it shows, and when its file is written or set aside."""
+"""`report`: which days and users it shows, and when the file is written or set aside."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_page_loads_nothing_and_forbids_it(home: Home) -> None:
 
 @pytest.mark.slow
 def test_small_teams_are_not_shown_apart(home: Home) -> None:
-    """Nor can they be found by taking the teams that are shown from all people."""
+    """And they cannot be computed by subtracting the shown teams from all people."""
     people = home.path / "people.csv"
     teams = ["red"] * 6 + ["blue"] * 2 + [""] * 3
     rows = [
@@ -310,14 +310,14 @@ def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
         "size": len(page),
         "sha256": hashlib.sha256(page).hexdigest(),
     }
-    # Its own run has not ended, so that it has no word on runs.
+    # The page's own run has not ended, so the footer has no runs yet.
     text = re.sub("<footer>.*</footer>\n", "", report_of(home).text, flags=re.DOTALL)
     assert listed["sha256"] == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.slow
 def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
-    """Even if an older run had stored it."""
+    """Even if an earlier run has stored it."""
     day = yesterday()
     (folder,) = home.run("--last-28-days").paths
     sim.add_fault(Fault(status(400), "user-feature-stats", day))
@@ -343,7 +343,7 @@ def test_export_too_long_for_a_page_has_none(home: Home) -> None:
     assert manifest(out)["report"] is None
     for first, pages in ((MONTH.start, [out / REPORT]), (LAST - timedelta(1097), [])):
         result = home.run("export", str(first), str(LAST), "--out", str(out))
-        assert result.pages == pages  # the second is not printed, since days are missing
+        assert result.pages == pages  # the second page is not printed, since days are missing
         assert (out / REPORT).exists()
 
 

@@ -1,4 +1,4 @@
-"""The report's figures are those of the store, of the CSV and of the Copilot JSON."""
+"""The report's figures agree with the store, the CSV and the Copilot JSON."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url
     of_day = report_of(home, day)
     words = report_of(home, window[0], f"{monday + timedelta(3)}", code=6).words
     assert "1 missing day left out" in words
-    assert "have no such figures" not in words  # they are known of all days that are stored
+    assert "have no such figures" not in words  # they are known for all stored days
     sql(store_url, f"UPDATE day_ledger SET editor_language = 'unreconciled' WHERE day = '{day}'")
     fewer = report_of(home, *window)
     assert "Of 2 of 3 days" in fewer.words
@@ -204,7 +204,7 @@ def active_sql(days: Iterable[date]) -> str:
 
 
 def check_against_store(home: Home, report: Report, days: list[date]) -> None:
-    """The numbers at the top and each day's, against SQL over the table."""
+    """Compare the numbers at the top and those of each day with SQL over the table."""
     url = home.settings["STORE_URL"]
     stored = [date.fromisoformat(row[0]) for row in sql(url, "SELECT day FROM day_ledger")]
     ((people,),) = sql(url, f"SELECT COUNT(DISTINCT user_login) {active_sql(days)}")
@@ -251,7 +251,7 @@ def test_gaps_are_as_in_the_store(home: Home) -> None:
     assert report.number("new") == report.number("lapsed") == "unknown"
     assert "Newly active:" not in report.words
     assert "against" not in report.words.split("How many people")[0]
-    sums_and_people = 4 + 3 + 2  # at the top, of messages, of code
+    sums_and_people = 4 + 3 + 2  # at the top, for messages, and for code
     assert report.words.count("25 of 28 days only") == sums_and_people
     spread = report.words.split("How use is spread")[1]
     charts_without_days = 3
@@ -267,7 +267,7 @@ def test_gaps_are_as_in_the_store(home: Home) -> None:
 
 @pytest.mark.slow
 def test_day_of_five_thousand_people_is_small(home: Home) -> None:
-    """It is as in the store, too."""
+    """And its page agrees with the store."""
     figures = figures_of(dict.fromkeys((metric.name for metric in MESSAGES), 12345))
 
     def all_active(usage: DayUsage) -> DayUsage:
@@ -317,7 +317,7 @@ def test_people_who_come_and_go_are_counted(home: Home) -> None:
 
 @pytest.mark.slow
 def test_distributions_agree_with_the_users(home: Home) -> None:
-    """And those of the period before with a page of that period."""
+    """And those of the period before agree with a page of that period."""
     store_days(home, users(40), TWO_MONTHS)
     now = report_of(home)
     check_against_store(home, now, DAYS)
@@ -386,7 +386,7 @@ def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
 
 @pytest.mark.slow
 def test_chart_of_messages_that_are_all_unknown_is_gaps_and_not_zeros(home: Home) -> None:
-    """Also of the period before, of which there is no day."""
+    """Also for the period before, which has no days."""
     unknown = figures_of(dict.fromkeys(kind.name for kind in MESSAGES))
 
     def without_messages(usage: DayUsage) -> DayUsage:
@@ -402,7 +402,7 @@ def test_chart_of_messages_that_are_all_unknown_is_gaps_and_not_zeros(home: Home
 
 @pytest.mark.slow
 def test_kind_that_is_unknown_of_everybody_once_is_reported(home: Home) -> None:
-    """Each day's sum is unknown, and each person's: but the source does report it."""
+    """Each day's sum and each person's sum are unknown, but the source does report the metric."""
 
     def without_one(usage: DayUsage) -> DayUsage:
         found = [
@@ -433,7 +433,7 @@ def test_period_of_any_length_is_drawn_by_day(length: int, home: Home) -> None:
 
 @pytest.mark.slow
 def test_unknown_rate_is_not_one_without_completions(home: Home) -> None:
-    """The day is a gap, and so says the legend; nor is a missing day before without completions."""
+    """The day is a gap, as the legend says; a missing day of the period before is unknown."""
 
     def change(usage: DayUsage) -> DayUsage:
         shown = {LAST: None, DAYS[-2]: 0}.get(usage.day, 4)

@@ -1,4 +1,4 @@
-"""The report in a browser: search, sort and page through users, and read charts by hand."""
+"""The report in a browser: users can be searched, sorted and paged through, and charts read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_search_finds_any_part_of_a_name(screen: Screen, pages: Pages) -> None:
 
 @pytest.mark.slow
 def test_search_finds_every_spelling_of_a_name(home: Home, screen: Screen) -> None:
-    """One that differs in composition and case alone is the same person's, as elsewhere."""
+    """As elsewhere, names that differ only in composition and case belong to one person."""
     name = "josé.größe@example.com"
     store_days(home, [name, *users(3)], MONTH)
     assert home.run("report", f"{MONTH.start}", f"{MONTH.end}").code == 0

@@ -55,7 +55,7 @@ def test_every_tile_has_its_own_name_and_number(days: int, home: Home) -> None:
     keys, names, _ = zip(*tiles(report), strict=True)
     for each in (keys, names):
         assert [name for name, count in Counter(each).items() if count > 1] == []
-    assert ("Monthly active people" in names) == (days != 28)  # else those are the active people
+    assert ("Monthly active people" in names) == (days != 28)  # else these are the active people
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_accept_rate_appears_once_beside_its_chart(home: Home) -> None:
 
 @pytest.mark.slow
 def test_more_accepted_than_shown_has_a_remark(home: Home) -> None:
-    """Beside a rate over 100 %, and on a day without a rate, since nothing was shown."""
+    """The remark stands beside a rate over 100 % and on a day on which nothing was shown."""
     days = {LAST - timedelta(2): (4, 5), LAST - timedelta(1): (0, 1), LAST: (5, 5)}
 
     def change(usage: DayUsage) -> DayUsage:
@@ -150,7 +150,7 @@ def test_missing_days_are_noted_where_they_matter(
 
 @pytest.mark.slow
 def test_days_that_may_still_change_are_marked(home: Home) -> None:
-    """The last days of a nightly page: who compares them with others must know."""
+    """The last days of a nightly page: readers who compare them with others must know."""
     before = LAST - timedelta(1)
     store_days(home, users(9), MONTH, empty=[LAST])
     settled = page(home, settle_days=10)
@@ -196,7 +196,7 @@ def test_list_of_empty_days_is_bounded(home: Home) -> None:
 
 
 def some_idle(home: Home, idle: int) -> None:
-    """Two active people, a service account that is no longer active, and idle people."""
+    """Two active people, a service account that is no longer active, and some idle people."""
     before, now = Window(MONTH.start - timedelta(28), MONTH.start - timedelta(1)), MONTH
     bot = UserUsage("old-bot", AT_WORK, service=True)
     resting = [UserUsage(name, figures_of({})) for name in users(idle)]
@@ -204,7 +204,7 @@ def some_idle(home: Home, idle: int) -> None:
     def with_others(*others: UserUsage) -> Any:
         def change(usage: DayUsage) -> DayUsage:
             two = [UserUsage(f"{name}@example.com", AT_WORK) for name in ("ada", "bob")]
-            # One row is enough to be known.
+            # One row is enough for a user to be known.
             known = others if usage.day in (before.end, now.end) else ()
             return DayUsage(usage.day, [*two, *known], {})
 

@@ -1,4 +1,4 @@
-"""Sums that are added up on another connection: those of the reader's snapshot, or none."""
+"""Sums that another connection adds up: they belong to the reader's snapshot, or there are none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY = users(10_000)
 
 @pytest.fixture
 def store(store_url: str) -> Store:
-    """A store with one day, of so many people that another connection is worth it."""
+    """A store with one day, with enough people to make another connection worthwhile."""
     found = store_at(store_url)
     with found.locked(), found.opened():
         found.put(DASHBOARD, DayUsage(LAST, user_days(MANY, LAST), {}), FETCHED)
@@ -59,7 +59,7 @@ def _forget(store: Store) -> None:
 def test_no_sums_of_what_the_reader_does_not_see(
     store: Store, change: Callable[[Store], object]
 ) -> None:
-    """Something was written after its snapshot: it is asked itself."""
+    """If something was written after the reader's snapshot, the reader adds up itself."""
     with store.reading() as reader:
         rows = rows_of(reader)
         with store.locked(), store.opened():
@@ -70,7 +70,7 @@ def test_no_sums_of_what_the_reader_does_not_see(
 
 @pytest.mark.slow
 def test_page_is_the_same_with_these_sums(home: Home) -> None:
-    """The command reads on two connections, and what has a reader alone on one."""
+    """The command reads over two connections, and the page made from one reader over one."""
     store_days(home, MANY, Window(LAST - timedelta(days=1), LAST))
     assert home.run("report", f"{LAST}", f"{LAST}").code == 0
     settings = settings_of(home)

@@ -1,4 +1,4 @@
-"""Several sources on one page: what is compared, and whose gaps are whose."""
+"""Several sources on one page: what is compared, and which source has which gaps."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ GAP = DAYS[2]
 
 @pytest.fixture(autouse=True)
 def _two_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two made-up sources, as those of two other assistants."""
+    """Two made-up sources that stand for other assistants."""
     alike = {
         SHOWN: Meaning("shown", basis=Basis.COMPLETIONS_SHOWN),
         LINES: Meaning("lines", "lines accepted"),
@@ -77,9 +77,9 @@ def _two_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ada and Ben use Augment, Ben, Deb and somebody unknown Copilot, Ada and Ben Cursor.
+    """Ada and Ben use Augment; Ben, Deb and somebody unknown use Copilot; Ada and Ben use Cursor.
 
-    In `gap.db`, a day of Copilot is missing; in `alone.db`, all of the other two.
+    `gap.db` lacks a day of Copilot; `alone.db` lacks all days of the other two.
     """
     with pytest.MonkeyPatch.context() as patch:
         register(patch)
@@ -105,7 +105,7 @@ def gap(home: Home, filled: Path) -> str:
 
 
 def _use(home: Home, store: Path) -> str:
-    """Copy the store, and set what the runs need; returns its STORE_URL."""
+    """Copy the store, and prepare the settings of the runs; returns its STORE_URL."""
     home.data.mkdir()
     shutil.copy(store, home.data / "usage.db")
     (home.path / "people.csv").write_text(IDENTITIES)
@@ -132,7 +132,7 @@ def rows(report: Report, table: str) -> dict[str, list[str]]:
 @pytest.mark.usefixtures("whole")
 def test_people_of_two_assistants_count_once(home: Home) -> None:
     report = report_of(home)
-    # Ada, Ben, Deb and a login, which may be one of these.
+    # Ada, Ben, Deb and a login, which may belong to one of these.
     assert report.number("people-together") == "at most 4"
     assert report.number("several") == "at least 2"
     assert "Some are known only by a login or an id: people may use more." in report.words
@@ -173,7 +173,7 @@ def test_gap_of_a_source_is_its_own(home: Home) -> None:
 
 @pytest.mark.slow
 def test_day_in_doubt_has_its_mark_beside_other_assistants(home: Home, gap: str) -> None:
-    """As in the part of its source; a day that another source misses has both remarks."""
+    """The same mark as in its source's part; a day that another source misses has both remarks."""
     held, suspicious = (remark_on(kind) for kind in (DoubtKind.HELD, DoubtKind.SUSPICIOUS))
     for column, day in (("held", GAP), ("held", DAYS[4]), ("suspicious", DAYS[4])):
         sql(
@@ -192,19 +192,19 @@ def test_day_in_doubt_has_its_mark_beside_other_assistants(home: Home, gap: str)
 
 
 def remark_on(kind: DoubtKind) -> str:
-    """The remark on a day of Cursor with a doubt of that kind."""
+    """The remark on a day of Cursor with this kind of doubt."""
     return f"{kind.meaning}: Cursor"
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_legend_has_what_hatched_days_are(home: Home) -> None:
-    """Each day is in the store, but not the week up to it: of the first days, nobody knows that."""
+    """Each day is in the store, but the week up to it is not: the first days' weeks are unknown."""
     assert home.run("report", f"{BEFORE.start}", f"{BEFORE.end}", "--source", "all").code == 0
     report = read_report(home.data / REPORT)
     hatched = [day["gap"] for day in report.charts["together-week"]["days"]]
     assert hatched == [True] * 6 + [False]
-    assert report.words.count("\u25a8 unknown") == 1 + len(SOURCES)  # each has weeks of its own
+    assert report.words.count("\u25a8 unknown") == 1 + len(SOURCES)  # each source has its own weeks
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def test_seats_without_activity_and_their_cost(home: Home, whole: str) -> None:
     assert seats["Cursor"] == ["2", "1", "50%", "-", "-", f"{FETCHED.date()}"]
     assert "Augment" not in seats
     assert report.number("idle-seats") == "3"
-    assert report.number("without") == "at most 2"  # cyd-m and 99: Ada has another assistant
+    assert report.number("without") == "at most 2"  # cyd-m and 99: Ada uses another assistant
     assert "39.00 EUR a month" not in report.words  # not all idle seats have a price
     home.settings["SEAT_PRICES"] = f"{LOGINS}:19,{IDS}:40"
     assert "of 6 seats, 78.00 a month" in report_of(home).words
@@ -226,7 +226,7 @@ def test_seats_without_activity_and_their_cost(home: Home, whole: str) -> None:
 
 @pytest.mark.slow
 def test_seat_of_an_unknown_login_may_be_somebody_active(home: Home, filled: Path) -> None:
-    """Who has a seat and never uses it has no row that would show that the login is unmatched."""
+    """A seat without use has no row that would show that its login is unmatched."""
     url = _use(home, filled / "alone.db")
     put(url, LOGINS, {BEFORE: ["deb-m"], WEEK: ["deb-m"]})
     home.settings["SOURCES"] = f"{ANALYTICS},{LOGINS}"
@@ -257,7 +257,7 @@ def test_only_figures_on_one_basis_are_beside_each_other(home: Home) -> None:
     compared = [name for name in report.charts if name.startswith("together-")]
     assert compared == ["together-week", "together-day", "together-count"]
     assert {"analytics-lines", f"{LOGINS}-lines", f"{IDS}-active"} <= set(report.charts)
-    assert f"{IDS}-accepted" not in report.charts  # it knows no completions
+    assert f"{IDS}-accepted" not in report.charts  # Cursor does not know completions
 
 
 def billed(amount: str | None, estimated: str | None) -> CostFigures:
@@ -271,7 +271,7 @@ def put_costs(
     store = store_at(url)
     with store.locked(), store.opened():
         for day in window.days():
-            # Of a day without any row, everything is 0: also what the source never knows.
+            # A day without rows has 0 for every metric, even if the source never knows it.
             costs = [Cost(ADA, Account.PERSON, "MODEL", "model-a", figures)] if day != GAP else []
             total = sum_costs(cost.figures for cost in costs)
             store.put_costs(source, CostDay(day, costs, total, currency), FETCHED)
@@ -298,7 +298,7 @@ def test_billed_and_estimated_costs_never_meet(home: Home, whole: str) -> None:
 
 @pytest.mark.slow
 def test_source_without_costs_of_these_days_is_not_left_out(home: Home, whole: str) -> None:
-    """It is unknown what it cost: without a row, it would look free."""
+    """Its costs are unknown; without a row, the source would look free."""
     put_costs(whole, ANALYTICS, billed("3", None), "USD")
     put_costs(whole, IDS, billed("5", None), "USD", BEFORE)
     assert rows(report_of(home), "t-billed-per-active-person") == {
@@ -309,7 +309,7 @@ def test_source_without_costs_of_these_days_is_not_left_out(home: Home, whole: s
 
 @pytest.mark.slow
 def test_person_with_a_service_account_is_a_person_in_every_part(home: Home, whole: str) -> None:
-    """Also where the service account was the last to be active."""
+    """Also if the service account was active last."""
     (home.path / "people.csv").write_text(f"{IDENTITIES}{CYD},cm,9,core,\ntriage-bot,cm,9,core,\n")
     weeks = Window(BEFORE.start, WEEK.end)
     put_costs(whole, ANALYTICS, billed("3", None), "USD", weeks)
@@ -327,7 +327,7 @@ def test_small_teams_are_not_shown_apart(home: Home) -> None:
     people = [f"p{number}@example.com,p{number},{100 + number},core," for number in range(3)]
     (home.path / "people.csv").write_text(IDENTITIES + "\n".join(people) + "\n")
     report = report_of(home)
-    # Of Deb alone in a team, all people less those of the other team would be the figures.
+    # If a team had only Deb, its figures would be those of all people less the other team's.
     assert "t-active-by-team" not in report.tables
     people += [f"q{number}@example.com,q{number},{200 + number},," for number in range(4)]
     people += ["triage-bot,triage-bot,300,,", "ci-bot,ci-bot,301,core,"]  # which are no people
@@ -352,7 +352,7 @@ def test_pseudonyms_hold_on_a_page_of_several(home: Home) -> None:
         assert name not in report.text
     assert report.number("several") == "at least 2"
     named = [set(rows(report, f"{source}-user-table")) for source in (ANALYTICS, IDS)]
-    assert named[1] < named[0]  # an id has the pseudonym of its address
+    assert named[1] < named[0]  # an id gets the pseudonym of its address
     home.settings["REPORT_USERS"] = "false"
     assert "user-" not in report_of(home).words
 

@@ -1,4 +1,4 @@
-"""The page of several sources in a browser: gaps, colours, screens, and each source's users."""
+"""The page of several sources in a browser: gaps, colours, screen sizes, each source's users."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def cut_names(chromium: Browser) -> list[str]:
 
 @pytest.mark.slow
 def test_short_names_of_lines_are_whole(screen: Screen, home: Home) -> None:
-    """Of one with wide letters, too: there is no longer name that makes room for it."""
+    """Also a name with wide letters: no longer name makes room for it."""
     url = home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     home.data.mkdir()
     for source in (ANALYTICS, CURSOR):
@@ -148,7 +148,7 @@ def test_name_of_a_line_that_ends_at_zero_is_beside_no_date(screen: Screen, home
 @pytest.mark.slow
 def test_page_of_several_is_accessible(screen: Screen) -> None:
     chromium = screen.open(SEVERAL)
-    # Two sources are enough, and their charts are those of other pages: axe takes its time.
+    # Two sources are enough, and other pages test their charts: axe is slow.
     chromium.execute_script(
         "document.querySelectorAll('.source:nth-of-type(n+3), .source svg.chart')"
         ".forEach(e => e.remove())"
