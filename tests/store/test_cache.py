@@ -1,4 +1,4 @@
-"""Values computed from a store: each once, and never older than what was committed before."""
+"""Values computed from a store: each computed once, and never older than an earlier commit."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def test_value_is_computed_once(store_url: str) -> None:
         for _ in range(ASKED):
             before, calls = cache.state(), count.calls
             assert cache.get("days", count) == 1
-            # Commits to other databases of a server are other states too: it looks again then.
+            # A commit to another database of the server changes the state too: the cache looks
+            # again then.
             is_same = cache.state() == before
             if is_same and before == known:
                 assert count.calls == calls
@@ -121,7 +122,7 @@ def test_values_of_a_view_are_of_its_snapshot(store_url: str) -> None:
 
 @pytest.mark.slow
 def test_value_is_never_older_than_the_last_commit(home_url: str) -> None:
-    """While another thread stores a day after the other."""
+    """While another thread stores one day after another."""
     put_day(home_url)
     stored = [1]
 
@@ -171,7 +172,7 @@ def copy_over(path: Path, backup: Path) -> None:
 
 
 def test_restored_backup_is_noticed(tmp_path: Path) -> None:
-    """A connection that stays open would go on reading the file that was replaced."""
+    """A connection that stays open would go on reading the replaced file."""
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
     url = f"sqlite:///{path}"
     put_day(url)
@@ -184,7 +185,7 @@ def test_restored_backup_is_noticed(tmp_path: Path) -> None:
 
 
 def test_commit_after_a_restored_backup_is_noticed(tmp_path: Path) -> None:
-    """Also while it is only in the write-ahead log, and the file itself does not change."""
+    """Even while it is only in the write-ahead log, and the file itself does not change."""
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
     url = f"sqlite:///{path}"
     put_day(url)
@@ -201,7 +202,7 @@ def test_commit_after_a_restored_backup_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_backup_copied_over_the_file_is_noticed(tmp_path: Path) -> None:
-    """It is the same file then, and SQLite has counted no commit."""
+    """The file is still the same one, and SQLite has counted no commit."""
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
     url = f"sqlite:///{path}"
     put_day(url)
@@ -214,7 +215,7 @@ def test_backup_copied_over_the_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_smaller_backup_copied_over_the_file_is_read(tmp_path: Path) -> None:
-    """What the open connection knows of the file's size is of the store before it."""
+    """The open connection still knows the file size of the store before it."""
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
     url = f"sqlite:///{path}"
     put_day(url)
@@ -230,8 +231,8 @@ def test_smaller_backup_copied_over_the_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_commit_after_a_backup_was_copied_over_the_file_is_noticed(tmp_path: Path) -> None:
-    """Of another process, while it is only in the write-ahead log: the open connection goes on
-    looking at the one that was removed.
+    """By another process, while it is only in the write-ahead log: the open connection still looks
+    at the log that was removed.
     """
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
     url = f"sqlite:///{path}"
@@ -251,7 +252,7 @@ def test_commit_after_a_backup_was_copied_over_the_file_is_noticed(tmp_path: Pat
 
 
 def test_file_that_vanished_is_no_value(tmp_path: Path) -> None:
-    """Before there ever was one, no day was fetched; afterwards, that would be wrong."""
+    """Before there ever was a file, no day was fetched; afterwards, saying so would be wrong."""
     url = f"sqlite:///{tmp_path / 'usage.db'}"
     with cache_of(url) as cache:
         with pytest.raises(DaysMissing):
@@ -272,7 +273,7 @@ def test_damaged_file_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_closed_session_is_replaced(postgres_store_url: str) -> None:
-    """As a server or a gateway closes connections that were silent for long."""
+    """Servers and gateways close connections that were silent for long."""
     put_day(postgres_store_url)
     with cache_of(postgres_store_url) as cache, psycopg.connect(postgres_store_url) as other:
         assert cache.get("days", Count()) == 1

@@ -125,7 +125,7 @@ def test_day_without_costs_is_not_a_missing_day(store: Store) -> None:
 
 
 def test_day_without_costs_is_in_the_currency_of_the_others(store: Store) -> None:
-    """Its answer has no row that could name one, and its zeros were labelled as dollars."""
+    """Its answer has no row that could name a currency: the zeros were labelled as dollars."""
     quiet, euros = day_of(day=DAY + timedelta(1)), day_of(cost("alice@example.com", "1"))
     assert put(store, quiet) is Stored.FIRST
     assert stored(store, quiet.day)[0].currency == "USD"
@@ -137,7 +137,7 @@ def test_day_without_costs_is_in_the_currency_of_the_others(store: Store) -> Non
 
 
 def test_first_day_with_costs_says_the_currency_of_those_before(store: Store) -> None:
-    """A first run begins with the oldest day, which may be a quiet one."""
+    """A first run begins with the oldest day, which may have no costs."""
     put(store, day_of())
     day = DAY + timedelta(1)
     put(store, replace(day_of(cost(ADA, "1"), day=day), currency="EUR"))
@@ -216,7 +216,7 @@ _versions = st.lists(
 def test_every_version_is_exact(
     tmp_path_factory: pytest.TempPathFactory, versions: list[dict[tuple[str, str], Decimal]]
 ) -> None:
-    """Whatever the decimals: rows, sums and totals of each moment are those that came then."""
+    """With any decimals: rows, sums and totals of each moment are those that were fetched then."""
     path: Path = tmp_path_factory.mktemp("costs") / "usage.db"
     place = store_at(f"sqlite:///{path}", People())
     days = [

@@ -94,7 +94,7 @@ def check_bitmaps(reader: Reader) -> None:
 
 
 def known_in(reader: Reader) -> list[KnownUser]:
-    """What the rows say of everybody: of the days, the first and last; of the times, the newest."""
+    """What the rows say of everybody: first day, last active day, and times of the newest row."""
     found: dict[str, KnownUser] = {}
     for row in reader.ledger(SOURCE).values():
         for each in reader.day(row).users:
@@ -114,7 +114,7 @@ def known_in(reader: Reader) -> list[KnownUser]:
 @settings(max_examples=40, deadline=None)
 @given(steps=steps)
 def test_bitmaps_follow_every_write(tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:  # type: ignore[type-arg]
-    """Puts, also such as fail, held versions that are accepted, and people who are forgotten."""
+    """Puts, including some that fail, held versions that are accepted, and people forgotten."""
     store = store_at(f"sqlite:///{tmp_path_factory.mktemp('store') / 'usage.db'}")
     moments = (FETCHED + timedelta(hours=hour) for hour in itertools.count())
     with store.locked(), store.opened():
@@ -154,7 +154,7 @@ def test_day_of_thousands_is_stored_as_one_of_few(tmp_path: Path) -> None:
 
 
 def test_names_are_numbered_again_after_a_run_elsewhere_removed_them(store_url: str) -> None:
-    """As while `watch` waits for the next night."""
+    """For example, while `watch` waits for the next night."""
     ada, ben = (user(name, chat_messages=1) for name in NAMES[1:3])
     store, other = store_at(store_url), store_at(store_url)
     with store.locked(), store.opened():
@@ -195,7 +195,7 @@ def test_known_users_have_the_times_of_their_newest_row(store_url: str) -> None:
 
 
 def test_bitmaps_are_those_of_the_store(store_url: str) -> None:
-    """In both databases, also as of an earlier moment."""
+    """In both databases, and also as of an earlier moment."""
     put(store_url, some_days(3))
     store = store_at(store_url)
     before = datetime.now(UTC)
@@ -212,7 +212,7 @@ def test_bitmaps_are_those_of_the_store(store_url: str) -> None:
 
 
 def test_older_store_gets_bitmaps(store_url: str) -> None:
-    """Migration computes those of all days, and of a metric that is added later."""
+    """Migration computes the bitmaps of all days, and later those of an added metric."""
     put(store_url, some_days(3))
     sql(store_url, "DROP TABLE day_people")
     sql(store_url, "ALTER TABLE person DROP COLUMN number")
@@ -241,7 +241,7 @@ def test_damaged_bitmaps_are_an_error(store_url: str, damage: str) -> None:
 
 
 def test_verify_names_the_damaged_days(home: Home, store_url: str) -> None:
-    """Also where the numbers of people are right, and only the bits are not."""
+    """Also if the numbers of people are right and only the bits are wrong."""
     two = usages({"ada@example.com": {COUNTS[0].name: 1}, "ben@example.com": {}})
     put(store_url, dict.fromkeys((FIRST, LAST), two))
     home.settings["STORE_URL"] = store_url

@@ -1,4 +1,4 @@
-"""`forget USER`: one person is gone from the store, and what is left still adds up."""
+"""`forget USER`: one person is removed from the store, and the remaining figures still add up."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ SETTLED, UNSETTLED = [march(day) for day in (3, 4, 5, 6)], [march(day) for day i
 
 @pytest.fixture
 def spring(start: Start, store_url: str) -> Simulator:
-    """A simulator of six users whose today is the 10th of March, 2025; each database in turn."""
+    """A simulator of six users whose today is 10 March 2025; on each database in turn."""
     assert store_url
     return start(Organization(users=6, today=TODAY))
 
 
 def busiest(home: Home) -> str:
-    """Who was active on most of the days in the store."""
+    """The user who was active on most of the days in the store."""
     users = [user for users in stored_users(home).values() for user in users]
     active = [user.user for user in users if is_active(user.figures)]
     return max(sorted(set(active)), key=active.count)
@@ -68,13 +68,13 @@ def answer(*records: dict[str, object]) -> bytes:
 
 
 def stands_in_files(home: Home, user: str) -> bool:
-    """Whether any file in the folder of the store has the address in it."""
+    """Whether any file in the store's folder contains the address."""
     files = [path.read_bytes() for path in home.data.rglob("*") if path.is_file()]
     return any(re.search(re.escape(user.encode()), data, re.IGNORECASE) for data in files)
 
 
 def assert_counted(row: LedgerDay, users: list[UserUsage]) -> None:
-    """What the ledger says of a day are the figures of the users that are left."""
+    """The ledger's figures of a day are those of the remaining users."""
     assert row.users == len(users)
     assert row.active_users == sum(is_active(user.figures) for user in users)
     assert row.sums == sums_of(users)
@@ -220,16 +220,16 @@ def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator
     row = ledger(home)[FIRST]
     assert (row.users, row.active_users, row.forgotten) == (0, 0, 1)
     known = info_of(row.source).metrics
-    # Nobody is left of whom the others could be known.
+    # Nobody is left from whom the other metrics could be known.
     assert all(row.sums[metric] == (0 if metric in known else None) for metric in COUNTS)
     assert stored_users(home) == {FIRST: []}
 
 
 @pytest.mark.slow
 def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -> None:
-    """Also while another program has the store open, and after days were replaced, whose old rows
-    are in freed pages. For many users: where SQLite has moved rows between pages, it leaves copies
-    that `secure_delete` does not overwrite, here of user 136.
+    """Even while another program has the store open, and after days were replaced, whose old rows
+    are in freed pages. With many users, because SQLite leaves copies where it has moved rows
+    between pages; `secure_delete` does not overwrite them, here of user 136.
     """
     start(Organization(users=150, today=TODAY))
     file = home.data / "usage.db"
@@ -253,7 +253,7 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
 @on_sqlite
 @pytest.mark.slow
 def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator) -> None:
-    """And unsettled days bring the person back when they are fetched again, as the log says."""
+    """Fetching unsettled days again brings the person back, as the log says."""
     backfill(home, FIRST, LAST)
     before, user = stored_users(home), busiest(home)
     found = home.run("forget", user)

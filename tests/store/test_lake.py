@@ -1,4 +1,4 @@
-"""A lake as the store: what is read from it, and what is refused."""
+"""A lake as the store: what is read from it, and what is rejected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def reading(home: Home, place: Path | str) -> Home:
 
 
 def written(home: Home, name: str) -> dict[str, bytes]:
-    """What an export and a report write."""
+    """The files that an export and a report write."""
     folder = home.path / name
     result = home.run("export", *DAYS, "--out", f"{folder}")
     assert result.code == 0, result.err
@@ -97,7 +97,7 @@ def test_merged_files_are_read_and_replaced(home: Home, lake: Path) -> None:
 
 @pytest.mark.usefixtures("details")
 def test_rows_that_another_program_added_again(home: Home, lake: Path) -> None:
-    """The figures of their day would be twice as high: nobody reads it before it is replaced."""
+    """They would double the figures of their day: it is not read until it is replaced."""
     export_lake(home)
     added = {"daily_totals": FIRST, "user_days": FIRST + timedelta(1), "credit_days": LAST}
     with closing(catalog_of(lake)) as catalog:
@@ -142,7 +142,7 @@ def test_lake_can_only_be_read(home: Home, lake: Path) -> None:
 
 
 def test_status_of_a_lake_in_a_folder_of_any_name(home: Home, lake: Path) -> None:
-    """In a process of its own, at whose end DuckDB lists what has not been given back."""
+    """In a process of its own, at whose end DuckDB lists what has not been released."""
     odd = lake / "a?b#c%20"
     export_lake(home, "--out", f"{odd}")
     assert (odd / CATALOG_FILE).is_file()

@@ -51,7 +51,7 @@ def simulator(start: Start, home: Home) -> Simulator:
 
 @pytest.fixture(params=["direct", "pgbouncer"])
 def lock_url(request: pytest.FixtureRequest, home: Home, postgres_store_url: str) -> str:
-    """STORE_URL of a server, and of the same server behind a pooler."""
+    """STORE_URL of a server, and of the same server behind a pooler, in turn."""
     is_direct = request.param == "direct"
     url = postgres_store_url if is_direct else behind_pooler(postgres_store_url)
     home.settings["STORE_URL"] = url
@@ -66,7 +66,7 @@ def put(store: Store, day: date = TODAY) -> None:
 def test_suspended_run_writes_nothing_after_takeover(
     home: Home, simulator: Simulator, lock_url: str, forks: Forks
 ) -> None:
-    """It is suspended while it waits for its first day, and resumes when another run has ended."""
+    """It is suspended while it waits for its first day, and resumes after another run has ended."""
     gate = threading.Event()
     waiting: list[Request] = []
 
@@ -146,7 +146,7 @@ def test_one_run_at_a_time_behind_pooler(
 
 @pytest.mark.slow
 def test_session_settings_change_no_figure(postgres_store_url: str) -> None:
-    """As they are left behind in a pooler, or set for the role."""
+    """Settings that are left behind in a pooler, or set for the role."""
     for setting in (
         "TimeZone = 'Pacific/Kiritimati'",
         "DateStyle = 'German'",
@@ -195,7 +195,7 @@ def test_commit_whose_answer_is_lost_is_applied_once(postgres_store_url: str, lo
 
 
 def test_snapshot_that_the_server_ends_after_it_was_read_is_whole(postgres_store_url: str) -> None:
-    """As where the server restarts while files are written of it."""
+    """For example, if the server restarts while files are written from the snapshot."""
     with store_at(postgres_store_url).reading() as reader:
         assert reader.ledger("dashboard") == {}
         sql(postgres_store_url, END)
@@ -259,7 +259,7 @@ def test_missing_database_is_not_retried(
 def test_dead_holder_is_replaced_whatever_the_clocks(
     postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says once why nothing happens, and once that it was outlived."""
+    """The log says once why nothing happens, and once that the lock was taken over."""
     caplog.set_level(logging.INFO)
     store = store_at(postgres_url, waiting=SHORT)
     with store.locked():
@@ -304,7 +304,7 @@ def test_open_transaction_of_dead_holder_is_ended(postgres_store_url: str) -> No
 
 
 def test_lost_lock_stops_every_write(postgres_store_url: str) -> None:
-    """Each by itself, and not only once a heartbeat has noticed."""
+    """Each write checks by itself, and not only after a heartbeat has noticed."""
     store = store_at(postgres_store_url, waiting=Waiting(lease_seconds=60))
     with store.locked(), store.opened():
         put(store)
@@ -321,7 +321,7 @@ def test_lost_lock_stops_every_write(postgres_store_url: str) -> None:
 
 
 def test_lost_lock_takes_precedence_over_other_errors(postgres_url: str) -> None:
-    """Another error would have the files of the run that took over set aside."""
+    """With another error, the files of the run that took over would be set aside."""
     store = store_at(postgres_url, waiting=Waiting(lease_seconds=60))
     with store.locked():
         sql(postgres_url, "UPDATE store_lease SET fence = fence + 1")

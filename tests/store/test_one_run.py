@@ -1,4 +1,4 @@
-"""One run at a time writes to a store; another one names it, and changes nothing."""
+"""Only one run at a time writes to a store; a second run names it and changes nothing."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ READING: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture
 def simulator(start: Start, home: Home) -> Simulator:
-    """Small; each day is fetched only once."""
+    """A small organization; each day is fetched only once."""
     home.settings |= {"SETTLE_DAYS": "0", "MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "5"}
-    # A run that waits for an answer asks once, however long the others take beside it.
+    # A run that waits for an answer sends one request, however long others take meanwhile.
     home.settings |= {"REQUEST_TIMEOUT_SECONDS": "300", "RETRY_BUDGET_SECONDS": "600"}
     return start(Organization(users=5, today=today()))
 
@@ -75,7 +75,7 @@ def all_files(home: Home) -> dict[Path, tuple[int, bytes]]:
 
 
 def files_of_job(home: Home, forks: Forks) -> dict[str, bytes]:
-    """The files that an undisturbed run writes."""
+    """The files that a run writes if nothing disturbs it."""
     result = forks.run(home, *JOB)
     assert result.code == 0, result.err
     return files_in(job_folder(home))
@@ -83,7 +83,7 @@ def files_of_job(home: Home, forks: Forks) -> dict[str, bytes]:
 
 @contextmanager
 def run_at_work(home: Home, simulator: Simulator, forks: Forks) -> Iterator[Run]:
-    """A run whose threads all wait for an answer; it is killed in the end."""
+    """A run whose threads all wait for an answer; it is killed at the end."""
     waiting = simulator.count(USERS) + int(home.settings["MAX_CONCURRENCY"])
     simulator.add_fault(Fault(hang(600), USERS))
     run = forks.start(home, *JOB, "--refresh")
@@ -149,7 +149,7 @@ def test_readers_work_during_a_run(
 def test_store_is_locked_without_holder_file(
     home: Home, simulator: Simulator, forks: Forks
 ) -> None:
-    """The note beside SQLite's file is for people; the lock is another file."""
+    """The note beside SQLite's file is only for people; the lock is another file."""
     with run_at_work(home, simulator, forks):
         (home.data / "usage.db.holder").unlink()
         assert forks.run(home, *JOB).code == HELD
@@ -165,7 +165,7 @@ def test_store_is_locked_without_holder_file(
 def test_simultaneous_runs_work_alone_or_refuse(
     home: Home, empty_place: str, forks: Forks, times: int
 ) -> None:
-    """Two runs that start together, from time to time without a store."""
+    """Two runs start together, sometimes without a store."""
     store_url = empty_place
     files = files_of_job(home, forks)
     days = stored_days(store_url)
@@ -188,7 +188,7 @@ def test_simultaneous_runs_work_alone_or_refuse(
 
 
 def assert_done_or_refused(result: Result, other: Run) -> None:
-    """Before the holder is noted, and after it has ended, the message names nobody."""
+    """The message names nobody before the holder is noted and after the holder has ended."""
     last = result.err.splitlines()[-1]
     if result.code == 0:
         return
@@ -220,14 +220,14 @@ def test_signal_ends_run_and_next_fetches_the_rest(
     number: signal.Signals,
     hanging: bool,
 ) -> None:
-    """Busy, or while every thread waits for an answer that does not come.
+    """While busy, or while every thread waits for an answer that does not come.
 
-    The same code catches both signals: each of them meets each state and each store once.
+    The same code catches both signals: each signal meets each state and each store once.
     """
-    days = last_complete_days(16, today())  # enough for the signal to come in the middle
+    days = last_complete_days(16, today())  # enough days for the signal to come midway
     job = ("--daily", f"{days.start}", f"{days.end}")
     fetched_first = 8
-    # Of a busy run only the last days hang, so that it cannot be over before the signal comes.
+    # For a busy run only the last days hang, so that it cannot end before the signal comes.
     simulator.add_fault(Fault(hang(600), USERS, after=fetched_first + (0 if hanging else 6)))
     simulator.latency = 0.02
     run = forks.start(home, *job)
@@ -243,7 +243,7 @@ def test_signal_ends_run_and_next_fetches_the_rest(
     assert 4 < len(stored) < 16
     assert not home.files()
     simulator.clear_faults()
-    simulator.stop()  # and with it what it has not answered yet
+    simulator.stop()  # and the answers that it has not sent yet
     simulator.start()
     before = {day: simulator.count(USERS, day) for day in stored}
     asked = simulator.count(USERS)
@@ -291,7 +291,7 @@ def test_lock_can_be_taken_right_after_release(store_url: str) -> None:
 def test_ended_run_releases_lock(
     home: Home, store_url: str, caplog: pytest.LogCaptureFixture, fails: bool
 ) -> None:
-    """Also within one process, whose end would release it anyway."""
+    """Also within one process, whose end would release it in any case."""
     ended, other = (store_at(store_url, waiting=Waiting(lease_seconds=10)) for _ in range(2))
     with suppress(ZeroDivisionError), ended.locked(), ended.opened():
         with pytest.raises(LockHeld):

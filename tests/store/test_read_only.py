@@ -126,7 +126,7 @@ def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None
 def test_wal_of_killed_run_is_read_or_refused(
     home: Home, volume: Path, read: Read, left: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without the WAL's index, the WAL cannot be read, and the file alone would be outdated."""
+    """Without its index, the WAL cannot be read, and the file without the WAL is outdated."""
     place = home.path / "elsewhere"
     put(f"sqlite:///{place / 'usage.db'}", DAYS)
     with writer_at_work(place / "usage.db"):
@@ -157,13 +157,13 @@ def shared(mode: int = 0o555) -> Iterator[Path]:
 
 
 def as_nobody(program: str, *words: str) -> tuple[int, str]:
-    """Run the program in a forked child, as a user who owns no file."""
+    """Run the program in a forked child, as a user who owns no files."""
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
-        # From Python 3.12 on, of threads that the child does not have.
+        # From Python 3.12 on, about threads that the child does not have.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
-    if child == 0:  # the modules are imported: this user might not be able to read them
+    if child == 0:  # the modules are imported already: this user might not be able to read them
         os.close(read_end)
         os.dup2(write_end, 1)
         os.dup2(write_end, 2)
@@ -202,7 +202,7 @@ def test_store_of_another_user_is_read(home: Home, read: Read, at_work: bool) ->
         before = names_in(folder)
         home.settings["STORE_URL"] = f"sqlite:///{path}"
         for words in (READING["status"], READING["export"]):
-            assert read(*words) == 0  # which imports all that it takes
+            assert read(*words) == 0  # which imports everything that is needed
             code, text = as_nobody(*words, "--home", own)
             assert code == 0, text
         assert names_in(folder) == before
@@ -227,7 +227,7 @@ def test_store_that_a_user_may_not_even_read_is_reported(
 
 @needs_root
 def test_changed_file_is_detected_while_read(volume: Path) -> None:
-    """Who may not write has no lock that a run would heed; here the same file is reached twice."""
+    """A reader that may not write has no lock for a run to respect; here the file has two paths."""
     path = volume / "usage.db"
     put(f"sqlite:///{path}", DAYS)
     view = volume.with_name("view")
@@ -278,7 +278,7 @@ def test_select_only_role_cannot_fetch(
 def test_views_of_an_older_store_keep_their_readers_and_what_depends_on_them(
     postgres_store_url: str, reader_url: str
 ) -> None:
-    """A view of the user's own, as a model of dbt; the older one's columns stay in their order."""
+    """A view of the user's own, such as a dbt model; the older columns stay in their order."""
     older = ("chat_messages", "day", "source", "user_login")
     for statement in (
         "DROP VIEW user_days",
@@ -320,7 +320,7 @@ def test_older_store_that_may_only_be_read_is_reported(
 
 @pytest.mark.slow
 def test_reader_waits_for_wal_recovery(home: Home) -> None:
-    """Meanwhile SQLite says that it is busy, by another number than where somebody writes."""
+    """Meanwhile SQLite reports busy, with another error code than while somebody writes."""
     path = home.data / "usage.db"
     put(f"sqlite:///{path}", DAYS)
     with closing(sqlite3.connect(path, check_same_thread=False)) as other:

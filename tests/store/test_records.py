@@ -1,4 +1,4 @@
-"""The records of a source in the store: whole, and of the same version as the figures."""
+"""A source's records in the store: complete, and of the same version as the figures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def any_store(home: Home, store_url: str) -> Iterator[Store]:
 
 
 def answer(tenant: str | None, **records: str) -> DayUsage:
-    """A user's number of sessions is the length of the record, unless that ends with `!`."""
+    """A user's number of sessions is the length of the record without any `!` at its end."""
     users = [
         UserUsage(name, Figures(sessions=len(text.rstrip("!"))), record=text)
         for name, text in records.items()
@@ -71,7 +71,7 @@ def test_records_come_back_as_they_were(store: Store) -> None:
 
 
 def test_record_changes_without_any_figure(store: Store) -> None:
-    """As where a source adds a field to records of the past."""
+    """For example, if a source adds a field to past records."""
     put(store, answer("t", ben="{}", ada="{}"))
     assert put(store, answer("u", ben="{}!"), night=0) is Stored.REVISED
     assert put(store, answer("u", ben="{}!!"), night=1) is Stored.SAME
@@ -127,7 +127,7 @@ def test_mention_of_forgotten_person_is_in_no_record(store: Store, mention: str,
 
 
 def test_seat_that_is_gone_stays_known(any_store: Store) -> None:
-    """Sources leave removed people out: what was fetched while they had a seat is all there is."""
+    """Sources leave removed people out: only what was fetched while they had a seat is known."""
     before = Seat(ADA, "business", date(2026, 1, 5), FIRST - NIGHT)
     any_store.put_seats(SOURCE, [before, Seat(BEN)], FIRST)
     any_store.put_seats(SOURCE, [Seat(BEN, ends_on=DAY)], FIRST + NIGHT)
@@ -148,7 +148,7 @@ def test_no_seats_is_not_unknown_seats(store: Store) -> None:
 
 
 def test_active_is_what_the_source_says(store: Store) -> None:
-    """Of a source that lacks figures, the unknown ones do not make everybody active."""
+    """If a source lacks figures, the unknown ones do not make everybody active."""
     users = [UserUsage(name, Figures(active_days=days)) for name, days in ((ADA, 1), (BEN, 0))]
     put(store, DayUsage(DAY, users))
     with store.reading() as reader:

@@ -9,7 +9,7 @@ from sqlalchemy.schema import CreateTable
 
 from dashboard_scraper.store.schema import VERSION, VIEWS, metadata
 
-# Of the versions since there are digests; a store may have any of them.
+# Of all versions since there are digests; a store may have any of them.
 DIGESTS = {
     4: "2b184eb46c832ad8",
     5: "ad5b5de15ae9def1",
@@ -21,9 +21,9 @@ DIGESTS = {
 
 
 def test_schema_change_needs_new_version() -> None:
-    """A store of the same version is not migrated, and would lack a column that is new.
+    """A store of the same version is not migrated, and would lack a new column.
 
-    Where this fails, give VERSION its next number, and that the digest that was found.
+    If this fails, increase VERSION, and add the new version with the digest that was found.
     """
     dialect = sqlite.dialect()
     definitions = [f"{CreateTable(t).compile(dialect=dialect)}" for t in metadata.sorted_tables]

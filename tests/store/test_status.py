@@ -1,4 +1,4 @@
-"""`status`: what the store holds, how old it is, and whether the session is good."""
+"""`status`: what the store holds, how old it is, and whether the session is valid."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def text_of(home: Home, capsys: Capture, now: datetime = NOON) -> list[str]:
 
 
 def json_of(home: Home, capsys: Capture, now: datetime = NOON) -> dict[str, Any]:
-    """The one source of `status --json`."""
+    """The only source in the output of `status --json`."""
     capsys.readouterr()
     print_status(settings_of(home), now, as_json=True, max_age=None, check=False)
     (source,) = json.loads(capsys.readouterr().out)["sources"]
@@ -135,7 +135,7 @@ def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
 @pytest.fixture
 def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
     """A store with days of every kind: the 26th is empty, the 4th does not add up, the 5th came
-    without the tenant's figures, and of the 28th to the 2nd there is nothing.
+    without the tenant's figures, and the 28th to the 2nd are missing.
     """
     assert store_url
     answer_with_nobody(spring, FEBRUARY[2])
@@ -251,7 +251,7 @@ def test_empty_newest_day_is_fresh(home: Home, spring: Simulator) -> None:
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_gap_does_not_make_store_stale(home: Home) -> None:
-    """`status` tells the gap as missing; --max-age asks how old the newest day is."""
+    """`status` reports the gap as missing; --max-age checks only how old the newest day is."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     backfill(home, march(3), march(3))
     backfill(home, march(9), march(9))
@@ -263,7 +263,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def put_days(home: Home, fetched: dict[date, datetime]) -> None:
-    """Days of the dashboard with one user each, fetched at these moments."""
+    """Store days of the dashboard with one user each, fetched at these moments."""
     home.settings["STORE_URL"] = url = f"sqlite:///{home.data / 'usage.db'}"
     store = store_at(url)
     with store.locked(), store.opened():
@@ -359,7 +359,7 @@ def test_recent_unreconciled_days_are_warned_of(
 
 @pytest.mark.slow
 def test_long_history_is_reported_in_few_lines(home: Home, capsys: Capture) -> None:
-    """Of 26 years, the calendar has the newest months, and `--json` has every day."""
+    """For 26 years, the calendar has the newest months, and `--json` has every day."""
     put_days(home, {date(1999, 3, 8): NOON, **SOUND})
     lines = text_of(home, capsys)
     assert "  (289 months from 1999-03 to 2023-03: see --json)" in lines

@@ -1,4 +1,4 @@
-"""The store on either database: what is put comes back exactly, whole days at a time."""
+"""The store on either database: what is stored is read back exactly, in whole days."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def store(store_url: str) -> Iterator[Store]:
 
 
 def figures(**values: Any) -> Figures:
-    """Of the kinds given, by their values, such as `count=3`; what is not given is unknown."""
+    """Figures with these values by kind, such as `count=3`; kinds not given are unknown."""
     return Figures(**{metric.name: values.get(metric.kind.value) for metric in METRICS})
 
 
@@ -72,12 +72,12 @@ def put(store: Store, *users: UserUsage, day: date = DAY, source: str = SOURCE) 
 
 
 def exact(users: Sequence[UserUsage]) -> list[str]:
-    """Fit to compare: 1 is neither True nor 1.0 here."""
+    """In a form in which 1 equals neither True nor 1.0."""
     return [repr(each) for each in sorted(users, key=lambda each: each.user)]
 
 
 def query(url: str, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows, as a program sees them that knows nothing but SQL."""
+    """Column names and rows, as a program that knows only SQL sees them."""
     connect: Any = psycopg.connect
     if url.startswith("sqlite"):
         connect, url = sqlite3.connect, url.removeprefix("sqlite:///")
@@ -233,7 +233,7 @@ def test_any_users_come_back_exactly(store: Store) -> None:
 
 
 def totals_of(*values: int) -> Totals:
-    """The tenant's figures by the names of the totals."""
+    """The tenant's figures, in the order of the totals' names."""
     return dict(zip(TENANT_TOTALS.values(), values, strict=True))
 
 
@@ -255,7 +255,7 @@ def test_ledger_has_time_number_and_sums(store: Store) -> None:
 
 @pytest.mark.parametrize("users", [[], [user("ada@example.com", 0)]])
 def test_day_without_activity_is_empty(store: Store, users: list[UserUsage]) -> None:
-    """Without any user, what the source never knows is unknown, as it is of users."""
+    """Without any users, a metric that the source never has stays unknown, as it is for users."""
     put(store, *users)
     row, found = stored(store)
     assert (row.status, row.active_users, row.totals) == (Status.EMPTY, 0, None)
@@ -307,7 +307,7 @@ def test_two_sources_do_not_mix(store: Store, store_url: str) -> None:
 
 
 def test_fetches_are_sorted_by_source(store: Store) -> None:
-    """PostgreSQL had its own order, and so had the state of the Singer tap."""
+    """PostgreSQL used to sort differently, and so did the state of the Singer tap."""
     for source in ("cursor", "analytics", "dashboard", "claude_code", "copilot"):
         put(store, source=source)
     with store.reading() as reader:
@@ -324,8 +324,8 @@ def test_puts_from_many_threads_are_all_stored(store: Store) -> None:
 
 
 class Breaking(list[UserUsage]):
-    """Users that can be read five times, and then end with an error after the first half: of those
-    readings, the last is made after names were inserted.
+    """Users that can be read five times, and then raise an error after the first half; the last of
+    the five readings is made after names were inserted.
     """
 
     reads = 0

@@ -41,7 +41,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line within this process: an error that is not ours ends the test."""
+    """The command line within this process: an error that is not ours fails the test."""
 
     def begin(*words: str) -> Result:
         for name, value in home.settings.items():
@@ -69,7 +69,7 @@ def make_store(url: str) -> None:
 
 
 def make_older(url: str) -> None:
-    """As a program left it that did not know a count, the rate, or the tenant's figures."""
+    """As left by a program that did not know one count, the rate, or the tenant's figures."""
     for statement in (
         "DROP VIEW user_days",
         "DROP VIEW daily_totals",
@@ -89,7 +89,7 @@ def version(url: str) -> str:
 
 
 def less_known() -> list[UserUsage]:
-    """The users, without what the older program did not know."""
+    """The users, without the figures that the older program did not know."""
     return [
         UserUsage(
             each.user,
@@ -159,7 +159,7 @@ def test_empty_day_stays_valid_after_migration(home: Home, store_url: str) -> No
 
 
 def set_aside_alone(home: Home) -> bool:
-    """Whether every file below data/ but the store's is one that was set aside."""
+    """Whether every file below data/ except the store's was set aside."""
     return all(name.endswith(".stale") for name in home.files() if not name.startswith("bad"))
 
 
@@ -277,7 +277,7 @@ def test_day_that_contradicts_ledger_is_not_exported(
 ) -> None:
     make_store(store_url)
     assert run(*EXPORT).code == 0
-    home.settings["ENTERPRISE_ID"] = "7"  # else a day is not read whose files are there already
+    home.settings["ENTERPRISE_ID"] = "7"  # else days that have their files already are not read
     sql(store_url, f"{statement} {'AND' if 'WHERE' in statement else 'WHERE'} day = '{NEXT}'")
     for words in (EXPORT, ("--daily", *EXPORT[1:], "--offline")):
         result = run(*words)

@@ -1,4 +1,4 @@
-"""Sums that the database adds up, or that the ledger has already: always what the rows say."""
+"""Sums that the database computes, or that the ledger already has: always those of the rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUGGESTED = BY_NAME["completions_suggested_lines_of_code"]
 WRITTEN = BY_NAME["completions_lines_of_code"]
 AT_LEAST = {SUGGESTED: WRITTEN}
 
-# Ben's chat messages are unknown, and only Ada's suggested lines are known.
+# Ben's chat messages are unknown; only Ada's suggested lines are known.
 PEOPLE = [
     user("ada@example.com", chat_messages=2, **{SUGGESTED.name: 9, WRITTEN.name: 4}),
     user("ben@example.com", chat_messages=None, **{SUGGESTED.name: None, WRITTEN.name: 3}),
@@ -29,7 +29,7 @@ PEOPLE = [
 
 
 def known_sum(users: Iterable[UserUsage], metric: Metric) -> Count:
-    """The sum of what is known; None if nothing is."""
+    """The sum of the known values; None if none is known."""
     figures = [each.figures for each in users]
     other = AT_LEAST.get(metric, metric)
     known = [each[other] if each[metric] is None else each[metric] for each in figures]
@@ -39,7 +39,7 @@ def known_sum(users: Iterable[UserUsage], metric: Metric) -> Count:
 
 @pytest.mark.parametrize("service", [True, False])
 def test_sums_of_a_day_are_those_of_its_rows(store_url: str, service: bool) -> None:
-    """Where a figure is unknown for somebody, the ledger has no sum, and the rows have one."""
+    """If somebody's figure is unknown, the ledger has no sum, but the rows have one."""
     put(store_url, {FIRST: PEOPLE, LAST: []})
     shown = [each for each in PEOPLE if service or not each.service]
     with store_at(store_url).reading() as reader:
@@ -69,7 +69,7 @@ def test_sums_of_some_metrics_leave_others_unknown(store_url: str) -> None:
 
 
 def test_sum_over_a_day_with_an_unknown_count_is_unknown(store_url: str) -> None:
-    """But what is known of the other days counts, such as for flags."""
+    """But the known values of the other days still count, for flags for example."""
     put(store_url, {FIRST: PEOPLE, LAST: [user("ben@example.com", chat_messages=3)]})
     with store_at(store_url).reading() as reader:
         found = reader.sums_by_user(SOURCE, [FIRST, LAST], service_accounts=True)

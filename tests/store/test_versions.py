@@ -1,4 +1,4 @@
-"""Every version of a day is stored, and what was known at any moment can be read again."""
+"""Every version of a day is stored, and the state at any moment can be read again."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def in_force(store: Store) -> Users:
 
 
 def contents(store: Store) -> dict[int, Users]:
-    """The users of every version; the ledger of each has their sums."""
+    """The users of every version, whose sums the ledger of that version has."""
     with store.reading() as reader:
         versions = reader.versions(ANALYTICS, DAY)
         return {each.ledger.version: reader.version(each.ledger) for each in versions}
@@ -228,7 +228,7 @@ def test_damaged_day_is_replaced_without_a_hold(store: Store, store_url: str) ->
 def test_repeated_answer_repairs_ledger_and_bitmaps(
     store: Store, store_url: str, damage: str
 ) -> None:
-    """As the message about a damaged day advises: to fetch it again."""
+    """The message about a damaged day gives this advice: fetch it again."""
     put(store, people(3), 0)
     sql(store_url, damage)
     with store.reading() as reader:
@@ -239,7 +239,7 @@ def test_repeated_answer_repairs_ledger_and_bitmaps(
 
 
 def test_final_details_stay_with_repeated_answer(store: Store) -> None:
-    """They go with a version where they may have grown since or do not add up."""
+    """They stay with the old version if they may have grown since or do not add up."""
 
     def repeat(night: int, policy: Suspicion | None = None) -> tuple[int, dict[str, float]]:
         assert put(store, people(2), night, policy) is Stored.SAME
@@ -297,7 +297,7 @@ def test_rejected_version_is_not_held_again(store: Store) -> None:
 )
 @pytest.mark.slow
 def test_any_sequence_preserves_every_version(store: Store, seed: int) -> None:
-    """Revisions, holds, acceptance, rejection and details, in any order, lose no version."""
+    """Revisions, holds, acceptance, rejection and details lose no version, in any order."""
     chance, policy = random.Random(seed), Suspicion()
     answers: dict[int, Users] = {}
     for night in range(25):
@@ -321,7 +321,7 @@ def test_any_sequence_preserves_every_version(store: Store, seed: int) -> None:
 
 @pytest.mark.slow
 def test_forgetting_reaches_every_version(store: Store, store_url: str) -> None:
-    """The sums of each are those of the users that are left, or unknown."""
+    """The sums of each version are those of the remaining users, or unknown."""
     policy = Suspicion()
     first = people(3, chat_messages=1)
     first[1] = user(first[1].user, chat_messages=None)
@@ -394,7 +394,7 @@ def put_details(store: Store, users: Users, moment: datetime) -> None:
 def test_export_as_of_has_the_bytes_of_that_moment(
     home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Figures, details, and the marks that the days had then."""
+    """Figures, details, and the marks that the days had at that moment."""
     home.settings |= {"METRICS_SOURCE": ANALYTICS, "GITHUB_REPORTS_CREDITS": "true"}
     home.settings |= {"AUGMENT_API_TOKEN": "unused"}
     policy = Suspicion()
@@ -414,7 +414,7 @@ def test_export_as_of_has_the_bytes_of_that_moment(
     store.forget("nobody@example.com")
     for number, (moment, files) in enumerate(known.items()):
         again = export(home, tmp_path / f"now-{number}", moment)
-        # The manifests say that somebody was removed since: earlier files are not taken any more.
+        # The manifests note that somebody was removed since: earlier files are no longer reused.
         for each in (files, again):
             each["manifest.json"] = re.sub(rb'"made_from": "\w+"', b"", each["manifest.json"])
         assert again == files
@@ -432,7 +432,7 @@ def test_version_of_a_clock_that_was_ahead_stays_replaced(store: Store) -> None:
 
 
 def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
-    """An export of what is in force, at a moment that the test chooses."""
+    """An export of the versions in force, at a moment that the test chooses."""
     settings = settings_of(home)
     export_of = daily_export(settings, Window(DAY - NIGHT, DAY), place)
     export_stored(store_at(settings.store_url), export_of, Rules(), lambda: now)
@@ -441,7 +441,7 @@ def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_migration_adds_versions_to_days(store_url: str) -> None:
-    """Its days are in force since they were fetched, and the next revision is a second one."""
+    """Its days are version 1, in force since they were fetched; the next revision is version 2."""
     place = store_at(store_url)
     with place.locked(), place.opened():
         put(place, people(3), 0)
