@@ -1,4 +1,4 @@
-"""Days are UTC days: no offset, time zone or moment of the day changes which ones are fetched."""
+"""Days are UTC days: no offset, time zone or time of day changes which days are fetched."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_utc_day_ignores_offset_of_moment(moment: datetime, day: date) -> None:
 
 @pytest.fixture
 def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process, and those that it starts, in a time zone."""
+    """This process, and those that it starts, run in a time zone."""
     monkeypatch.setenv("TZ", request.param)
     monkeypatch.setenv("PGTZ", request.param)
     time.tzset()
@@ -66,7 +66,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def asked(sim: Simulator, endpoint: str) -> list[date]:
-    """The single days that were asked for, oldest first."""
+    """The single days that were requested, oldest first."""
     days = (request.day for request in sim.requests if request.endpoint == endpoint)
     return sorted(day for day in days if day is not None)
 
@@ -81,7 +81,7 @@ def run(home: Home, moment: datetime, window: Window | None = None) -> None:
 
 
 def run_week(home: Home, moment: datetime) -> None:
-    """Of the seven days before the moment's."""
+    """Fetch the seven days before the moment's day."""
     run(home, moment, last_complete_days(7, utc_day(moment)))
 
 

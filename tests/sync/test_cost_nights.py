@@ -40,7 +40,7 @@ Log = pytest.LogCaptureFixture
 
 @pytest.fixture
 def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
-    """A simulator whose today is the 10th of March, 2025, and settings that ask for costs."""
+    """A simulator whose today is 10 March 2025, and settings that ask for costs."""
     home.settings |= {"MAX_RETRIES": "0", "FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
     caplog.set_level(logging.INFO, "dashboard_scraper")
     return start_api(Organization(users=12, today=TODAY + timedelta(9)))
@@ -57,7 +57,7 @@ def ledger(home: Home) -> list[CostLedgerDay]:
 
 
 def stored(home: Home) -> list[CostDay]:
-    """Every stored day of costs as an answer would have it."""
+    """Every stored day of costs, in the form of an answer."""
     with store_at(settings_of(home).store_url).reading() as reader:
         rows = reader.cost_ledger(ANALYTICS).values()
         return [CostDay(row.day, reader.costs(row), row.total) for row in rows]
@@ -69,7 +69,7 @@ def check_equal_to_truth(home: Home, simulator: Simulator, window: Window = WIND
 
 
 def asked(simulator: Simulator) -> Counter[str]:
-    """How often each endpoint for costs was asked."""
+    """How many requests each endpoint for costs had."""
     return Counter(each.endpoint for each in simulator.requests if each.endpoint in (COST, BUDGETS))
 
 
@@ -104,7 +104,7 @@ def test_second_night_asks_for_unsettled_days_only(home: Home, spring: Simulator
         for each in spring.requests
         if each.endpoint == COST and (body := msgspec.json.decode(each.body))["group_by_keys"]
     ]
-    # The first two days were over for seven days when they were fetched.
+    # Seven days had passed since the first two days when they were fetched.
     assert windows == [("2025-03-03", "2025-03-03"), ("2025-03-04", "2025-03-09")]
 
 
@@ -153,7 +153,7 @@ def test_tenant_without_costs_is_no_error(home: Home, start_api: Start, caplog: 
 
 
 def test_costs_that_are_not_offered_any_more_are_an_error(home: Home, spring: Simulator) -> None:
-    """There were some before, so those of the next days are missing, which is not none."""
+    """There were costs before, so those of the next days are missing, which differs from none."""
     run(home)
     spring.add_fault(Fault(status(403), COST))
     with pytest.raises(ContractBroken, match="does not offer costs any more"):
@@ -178,7 +178,7 @@ def test_failing_budgets_are_named_as_such(home: Home, spring: Simulator) -> Non
 
 
 def test_days_before_a_failure_stay(home: Home, spring: Simulator) -> None:
-    """The costs of a day are stored when they came, and the next run fetches the rest."""
+    """Each day's costs are stored as they arrive, and the next run fetches the rest."""
     spring.add_fault(Fault(status(500), COST, after=2))  # the totals, and the first day
     with pytest.raises(SourceUnavailable):
         run(home)
@@ -200,7 +200,7 @@ def test_missing_field_is_an_error(home: Home, spring: Simulator) -> None:
 def test_malformed_day_fails_alone(
     home: Home, spring: Simulator, caplog: Log, what: Callable[[Request], bool]
 ) -> None:
-    """Whether it is asked for by itself, as the first one, or with others."""
+    """Whether it is requested by itself, as the first day is, or with others."""
     bad = {march(1), march(5)}
 
     def spoil(body: Any, request: Request) -> Any:
@@ -250,7 +250,7 @@ def test_difference_is_fetched_again_then_marked(
 
 
 def test_lasting_difference_is_not_fetched_for_ever(home: Home, spring: Simulator) -> None:
-    """A settled day that the source does not add up is confirmed on two more days, then left."""
+    """A settled day that does not add up is confirmed on two more days, then left."""
     home.settings |= {"RECONCILE": "warn", "COST_SETTLE_DAYS": "0"}
     spring.add_fault(Fault(_without_last_row, COST))
     asked_for = []
@@ -290,7 +290,7 @@ def test_forgotten_people_do_not_come_back(home: Home) -> None:
 
 @pytest.mark.usefixtures("spring")
 def test_forgotten_people_do_not_come_with_first_costs(home: Home) -> None:
-    """Somebody who was removed before costs were ever fetched has none afterwards."""
+    """A person who was removed before costs were ever fetched has none afterwards."""
     home.settings["FETCH_COST"] = "false"
     run(home)
     with store_at(settings_of(home).store_url).reading() as reader:
@@ -305,7 +305,7 @@ def test_forgotten_people_do_not_come_with_first_costs(home: Home) -> None:
 
 
 def test_removing_somebody_takes_no_costs_of_others(home: Home, spring: Simulator) -> None:
-    """Who has costs without usage on a day, such as a correction, was not removed from it."""
+    """A person with costs but no usage on a day, such as a correction, was not removed from it."""
     run(home)
     day = _corrected(home)
     truth = spring.organization.costs
@@ -319,7 +319,7 @@ def test_removing_somebody_takes_no_costs_of_others(home: Home, spring: Simulato
 def test_day_without_a_removed_person_is_fetched_until_it_settles(
     home: Home, spring: Simulator
 ) -> None:
-    """The costs of the others may change as on any other day."""
+    """The costs of other people may change as on any other day."""
     home.settings["SETTLE_DAYS"] = "0"
     run(home)
     day = march(7)
@@ -368,7 +368,7 @@ def test_somebody_with_costs_alone_does_not_come_back(home: Home, spring: Simula
 
 
 def users_of(home: Home, day: date) -> set[str]:
-    """Who has usage on the day."""
+    """The users who have usage on the day."""
     with store_at(settings_of(home).store_url).reading() as reader:
         return {user.user for user in reader.day(reader.ledger(ANALYTICS)[day]).users}
 
@@ -389,7 +389,7 @@ def test_export_run_fetches_costs_too(home: Home, spring: Simulator) -> None:
 
 
 def test_run_for_old_days_keeps_budgets(home: Home, spring: Simulator) -> None:
-    """They are those of now, also of people who were not active on the days of the run."""
+    """Budgets are current ones, also of people who were not active on the days of the run."""
 
     def limits() -> list[Budget]:
         with store_at(settings_of(home).store_url).reading() as reader:
@@ -405,7 +405,7 @@ def test_run_for_old_days_keeps_budgets(home: Home, spring: Simulator) -> None:
 def test_limits_that_nobody_confirms_are_removed(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
-    """They would look like those of now for ever."""
+    """They would look current for ever."""
     run(home)
     spring.add_fault(Fault(status(404), BUDGETS))
     run(home, NOON + timedelta(1))
@@ -438,7 +438,7 @@ def test_status_shows_costs(
 
 
 def test_stale_costs_make_status_fail(home: Home, spring: Simulator) -> None:
-    """Figures that are fresh must not hide that costs stopped coming."""
+    """Fresh figures must not hide that costs stopped arriving."""
     run(home)
     home.settings["MAX_RETRIES"] = "0"
     spring.add_fault(Fault(status(500), COST))

@@ -1,4 +1,4 @@
-"""Credits of users per day: fetched where they are asked for, and never at the cost of a day."""
+"""Credits of users per day: fetched if requested, and never at the cost of a day."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
-    """A simulator whose today is the 10th of March, 2025; credits are asked for, once each."""
+    """A simulator whose today is 10 March 2025; credits are requested only once each."""
     home.settings |= {
         "MAX_RETRIES": "0",
         "FETCH_CREDITS": "true",
@@ -79,7 +79,7 @@ def in_organization(sim: Simulator, first: date = FIRST, last: date = LAST) -> C
 
 
 def stored_credits(home: Home) -> Credits:
-    """What the view has."""
+    """The credits that the view has."""
     query = (
         f"SELECT day, user_login, credits_consumed FROM credit_days WHERE source = '{ANALYTICS}'"
     )
@@ -97,7 +97,7 @@ def days_with(home: Home) -> list[date]:
 
 
 def asked(sim: Simulator) -> list[Window]:
-    """What credits were asked for, several pages once."""
+    """The windows for which credits were requested, each once whatever its pages."""
     return [
         Window(date.fromisoformat(r.query["start_date"]), date.fromisoformat(r.query["end_date"]))
         for r in tuple(sim.requests)
@@ -106,7 +106,7 @@ def asked(sim: Simulator) -> list[Window]:
 
 
 def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
-    """Other records in the answer, with the number of users that fits them."""
+    """Change the answer's records, and the number of users to match."""
 
     def effect(answer: Answer, _request: Request) -> Answer:
         body = msgspec.json.decode(answer.body)
@@ -192,7 +192,7 @@ def test_endpoint_that_is_gone_on_a_later_page_is_an_error(home: Home, spring: S
 
 
 def twice(difference: float) -> Effect:
-    """The first record comes again, with so many credits more."""
+    """The first record comes again, with that many more credits."""
     return edited(
         lambda records: [*records, {**records[0], AMOUNT: records[0][AMOUNT] + difference}]
     )
@@ -233,7 +233,7 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], str]] = {
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.slow
 def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> None:
-    """No user-day and no file; nothing of the wrong answer is stored."""
+    """No user-day and no file is lost; nothing of the wrong answer is stored."""
     effect, kind, words = ERRORS[name]
     spring.add_fault(Fault(effect, CREDITS))
     with pytest.raises(kind, match=words) as caught:
@@ -270,7 +270,7 @@ def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
 @on_sqlite
 @pytest.mark.slow
 def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) -> None:
-    """No other days are asked for."""
+    """No other days are requested."""
     home.settings["REVISION_LIMIT"] = "100"
     fetch(home, FIRST, LAST)
     before = in_organization(in_each_store)
@@ -285,7 +285,7 @@ def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) ->
 
 @pytest.mark.slow
 def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
-    """Where credits are not fetched any more."""
+    """If credits are no longer fetched."""
     backfill(home, FIRST, LAST)
     home.settings["FETCH_CREDITS"] = "false"
     spring.requests.clear()

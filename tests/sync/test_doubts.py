@@ -1,4 +1,4 @@
-"""Days in doubt are marked in everything that is made of them, and say why."""
+"""Days in doubt are marked in everything that is made from them, with the reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WINDOW = (f"{MONTH.start}", f"{MONTH.end}")
 
 @pytest.fixture
 def doubtful(home: Home) -> Home:
-    """A home with 28 days in the store, some in doubt for one reason, and one for all."""
+    """A home with 28 days in the store, some in doubt for one reason, and one for all reasons."""
     url = f"sqlite:///{home.data / 'usage.db'}"
     home.settings |= {"METRICS_SOURCE": SOURCE, "STORE_URL": url}
     put(url, some_days(len(MONTH), users=3) | {NOBODY: []})

@@ -1,4 +1,4 @@
-"""Figures by editor and language: stored per day, and checked against its users."""
+"""Figures by editor and language: stored per day, and checked against the day's users."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
-    """A simulator whose today is the 10th of March, 2025; requests are not repeated."""
+    """A simulator whose today is 10 March 2025; requests are not repeated."""
     home.settings["MAX_RETRIES"] = "0"
     caplog.set_level(logging.INFO, "dashboard_scraper")
     return start_api(Organization(users=12, today=TODAY + timedelta(9)))
 
 
 def in_organization(sim: Simulator, day: date) -> list[tuple[Any, ...]]:
-    """The rows that the day is to have: user, editor, language and the counts."""
+    """The rows that the day should have: user, editor, language and the counts."""
     members, rows = sim.organization.members, []
     for index, total in sim.organization.totals(Window(day, day)).items():
         for part in sim.organization.by_editor(members[index], total.counts):
@@ -90,7 +90,7 @@ def in_organization(sim: Simulator, day: date) -> list[tuple[Any, ...]]:
 
 
 def rows_of(home: Home, day: date) -> list[tuple[Any, ...]]:
-    """What the view has of the day."""
+    """The rows that the view has for the day."""
     columns = ", ".join(["user_login", "editor", "language", *(m.name for m in DETAILED)])
     where = f"source = '{ANALYTICS}' AND day = '{day}'"
     url = settings_of(home).store_url
@@ -102,20 +102,20 @@ def statuses(home: Home) -> dict[date, DetailStatus | None]:
 
 
 def asked(sim: Simulator, endpoint: str = ENDPOINT) -> list[date]:
-    """The days that were asked for, as the requests came; several pages of one day once."""
+    """The requested days, in the order of the requests; several pages of one day count once."""
     found = (r for r in tuple(sim.requests) if r.endpoint == endpoint and "cursor" not in r.query)
     return [request.day for request in found if request.day is not None]
 
 
 def status_text(home: Home, capsys: Capture, *, as_json: bool, now: datetime = NOON) -> str:
-    """What `status` says."""
+    """The output of `status`."""
     capsys.readouterr()
     print_status(settings_of(home), now, as_json=as_json, max_age=None, check=False)
     return capsys.readouterr().out
 
 
 def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
-    """Other records in the answer, with the number of users that fits them."""
+    """Change the answer's records, and the number of users to match."""
 
     def effect(answer: Answer, _request: Request) -> Answer:
         body = msgspec.json.decode(answer.body)
@@ -137,7 +137,7 @@ def with_stranger(records: list[Json]) -> list[Json]:
 
 
 def doubled(raised: int) -> Effect:
-    """The first record comes twice, the second time with a count so much higher."""
+    """The first record comes twice, the second time with a count that is higher by this much."""
 
     def change(records: list[Json]) -> list[Json]:
         metrics = dict(records[0]["metrics"])
@@ -193,7 +193,7 @@ DIFFERENCES: dict[str, Difference] = {
 def test_unreconciled_rows_are_stored_and_logged(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture, name: str
 ) -> None:
-    """After they were fetched once more."""
+    """After they were fetched a second time."""
     effect, words = DIFFERENCES[name]
     spring.add_fault(Fault(effect, ENDPOINT, DAY))
     fetch(home, FIRST, LAST)
@@ -228,7 +228,7 @@ def test_rows_that_add_up_on_second_fetch_are_complete(
 
 @pytest.mark.slow
 def test_count_missing_by_editor_is_unknown(home: Home, spring: Simulator) -> None:
-    """It is not a difference either."""
+    """Nor is it a difference."""
     spring.add_fault(Fault(remove_field(OPTIONAL.name), ENDPOINT, DAY))
     backfill(home, DAY, DAY)
     assert (asked(spring), statuses(home)) == ([DAY], {DAY: COMPLETE})
@@ -248,7 +248,7 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], int]] = {
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.slow
 def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) -> None:
-    """No user-day and no file; the next run fetches what is missing."""
+    """No user-day and no file is lost; the next run fetches the missing rows."""
     effect, kind, code = ERRORS[name]
     spring.add_fault(Fault(effect, ENDPOINT, DAY))
     with pytest.raises(kind, match=f"editors and languages of {DAY}") as caught:
@@ -261,7 +261,7 @@ def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) 
         assert reader.last_success(ANALYTICS) is None
     before = statuses(home)
     lacking = [day for day, state in before.items() if state is None]
-    # Where the answer of one day is broken, that of the next may be whole.
+    # If the answer for one day is broken, that for the next may still be whole.
     assert lacking == ([DAY] if kind is ContractBroken else [d for d in DAYS if d <= DAY])
     assert [rows_of(home, day) for day in lacking] == [[]] * len(lacking)
     spring.clear_faults()
@@ -311,7 +311,7 @@ def test_refetched_day_gets_new_rows(home: Home, in_each_store: Simulator) -> No
 
 @pytest.mark.slow
 def test_refetched_day_loses_old_rows(home: Home, spring: Simulator) -> None:
-    """Where they are not fetched any more."""
+    """If they are no longer fetched."""
     backfill(home, FIRST, LAST)
     home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "REVISION_LIMIT": "100"}
     spring.revise(march(4))
@@ -359,7 +359,7 @@ def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
 def test_day_out_of_range_of_api_is_not_requested(
     home: Home, start_api: Start, setting: str
 ) -> None:
-    """The API has figures of two years; stored days that are older are still exported."""
+    """The API has figures of two years; older stored days are still exported."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
     start_api(Organization(users=2, today=TODAY))
     backfill(home, FIRST, LAST, NOON + 9 * NIGHT)
@@ -371,7 +371,7 @@ def test_day_out_of_range_of_api_is_not_requested(
 
 
 def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[date]:
-    """The days, newest first, that so many requests are enough for; the last is finished."""
+    """The days, newest first, for which this many requests suffice; the last is finished."""
     found: list[date] = []
     for day in sorted(days, reverse=True):
         if requests <= 0:
@@ -383,7 +383,7 @@ def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[dat
 
 @pytest.mark.slow
 def test_run_spends_100_requests_by_default(home: Home, start_api: Start, caplog: Log) -> None:
-    """On the newest days, most of which have several pages."""
+    """It spends them on the newest days, most of which have several pages."""
     caplog.set_level(logging.INFO, "dashboard_scraper")
     sim = start_api(Organization(users=150, today=TODAY))
     days = list(Window(TODAY - timedelta(52), TODAY - NIGHT).days())

@@ -77,9 +77,10 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def spring(start: Start, home: Home, caplog: Log) -> Simulator:
-    """A simulator that knows the days of the following nights too; requests are not repeated.
+    """A simulator that also knows the days of the following nights; requests are not repeated.
 
-    The store is SQLite, unless a test asks for `in_each_store`: what is tested here is above it.
+    The store is SQLite, unless a test asks for `in_each_store`: these tests concern the code above
+    it.
     """
     home.settings |= {"MAX_RETRIES": "0", "STORE_URL": sqlite_url(home.data / "usage.db")}
     caplog.set_level(logging.INFO, "dashboard_scraper")
@@ -87,7 +88,7 @@ def spring(start: Start, home: Home, caplog: Log) -> Simulator:
 
 
 def run(home: Home, nights: int = 0, *, refresh: bool = False, size: int = SIZE) -> None:
-    """The daily job for the last days, at noon so many days after TODAY."""
+    """The daily job for the last days, at noon this many days after TODAY."""
     now = NOON + nights * NIGHT
     window = last_complete_days(size, TODAY + nights * NIGHT)
     fetch_daily(settings_of(home), window, refresh=refresh, clock=lambda: now)
@@ -108,7 +109,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def asked(sim: Simulator, endpoint: str = USERS) -> list[date]:
-    """The single days that were asked for, as the requests came."""
+    """The single days that were requested, in the order of the requests."""
     found = (request.day for request in tuple(sim.requests) if request.endpoint == endpoint)
     return [day for day in found if day is not None]
 
@@ -125,7 +126,7 @@ def compared(sim: Simulator) -> list[tuple[str, str]]:
 
 
 def is_range(request: Request) -> bool:
-    """Whether it asks for the sums of several days, as a comparison does."""
+    """Whether it requests the sums of several days, as a comparison does."""
     return request.day is None
 
 
@@ -154,7 +155,7 @@ def messages(caplog: Log, level: int) -> list[str]:
 def test_next_night_fetches_only_unsettled_days(
     home: Home, spring: Simulator, settle_days: int
 ) -> None:
-    """The others are compared with one request."""
+    """The other days are compared with one request."""
     home.settings |= {"SETTLE_DAYS": f"{settle_days}", "MAX_CONCURRENCY": "1"}
     sim = spring
     run(home)
@@ -203,7 +204,7 @@ def test_revised_settled_day_is_found_by_bisection(
 
 @pytest.mark.usefixtures("csv_alone")
 def test_revised_settled_day_is_found_alone(home: Home, spring: Simulator) -> None:
-    """Without any other day to compare."""
+    """Even if the run is for no other day."""
     home.settings["REVISION_LIMIT"] = "100"
     run(home)
     day = next(day for day in days_before(0, SIZE, 4) if any(totals(spring, day).values()))
@@ -245,7 +246,7 @@ def test_outputs_after_revision_equal_first_run(
 
 @pytest.mark.slow
 def test_refresh_fetches_every_day(home: Home, spring: Simulator) -> None:
-    """And compares them with their sum."""
+    """And compares their sum with the tenant's total of the whole range."""
     run(home)
     before = contents(folder_of(home))
     spring.requests.clear()
@@ -276,7 +277,7 @@ def test_offline_sends_no_request(home: Home, spring: Simulator, capsys: Capture
 
 
 def assert_written_except(home: Home, missing: list[date], word: str) -> None:
-    """Every other day has its files; the manifest says of the missing ones that they are so."""
+    """Every other day has its files; the manifest gives the missing days this word as status."""
     files = contents(folder_of(home))
     manifest: Any = json.loads(files.pop(MANIFEST))
     there = [day for day in DAYS if day not in missing]
@@ -316,7 +317,7 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
 def test_new_store_beside_earlier_exports_is_warned_of(
     home: Home, spring: Simulator, caplog: Log, command: str
 ) -> None:
-    """By the run that makes it, whichever that is: the next one finds a store."""
+    """By the run that creates it, whichever that is: the next run finds a store."""
     assert spring.url
     run(home, size=1)
     run(home, nights=1, size=1)
@@ -361,7 +362,7 @@ def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_
 def test_day_of_an_interrupted_run_is_judged_by_the_next(
     home: Home, in_each_store: Simulator
 ) -> None:
-    """A run judges its days when it has all of them; a settled one is not fetched again."""
+    """A run judges its days once it has all of them; a settled day is not fetched again."""
     sim = in_each_store
     home.settings["MAX_CONCURRENCY"] = "1"
     odd, other = TODAY - timedelta(7), TODAY - timedelta(6)
@@ -385,7 +386,7 @@ def test_day_of_an_interrupted_run_is_judged_by_the_next(
 
 
 def test_day_that_no_run_has_judged_is_marked_until_it_is(home: Home, spring: Simulator) -> None:
-    """It is not fetched again for that."""
+    """It is not fetched again only to be judged."""
     home.settings["MAX_CONCURRENCY"] = "1"
     day, waiting, other = DAYS[:3]
     spring.add_fault(Fault(status(401), USERS, other))
@@ -438,7 +439,7 @@ def test_revised_day_that_fails_is_not_exported(home: Home, spring: Simulator) -
 def test_backfill_fetches_missing_days_oldest_first(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
-    """And writes no file."""
+    """And writes no files."""
     home.settings["MAX_CONCURRENCY"] = "1"
     first, last = TODAY - timedelta(30), TODAY - timedelta(11)
     window = list(Window(first, last).days())
@@ -563,7 +564,7 @@ def status_of(home: Home, capsys: Capture) -> dict[str, Any]:
 def test_failed_comparison_still_writes_files(
     home: Home, spring: Simulator, effect: Any, error: type[ScraperError]
 ) -> None:
-    """But the run is not a success."""
+    """But the run does not succeed."""
     run(home)
     spring.add_fault(Fault(effect, TENANT, asks=is_range))
     with pytest.raises(error, match="could not be compared"):
@@ -579,7 +580,7 @@ def test_failed_comparison_still_writes_files(
 @pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_total_older_than_the_days_is_asked_for_again(home: Home, spring: Simulator) -> None:
-    """It is asked for before the days, so that these may be newer: that is no contradiction."""
+    """It is requested before the days, which may therefore be newer: that is no contradiction."""
     run(home)
     before = len(compared(spring))
     asked_before = len(asked(spring))
@@ -602,7 +603,7 @@ CHAT = next(m for m in COUNTS if m.part_of is Whole.MESSAGES)
 def test_unreconciled_day_is_stored_and_reported(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
-    """After it was fetched once more."""
+    """After it was fetched a second time."""
     day = DAYS[8]
     spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, day))
     with pytest.raises(NotReconciled, match=f"^{day} does not add up"):

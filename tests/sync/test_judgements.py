@@ -35,7 +35,7 @@ from ledger_days import (
 
 
 def young(day: date = DAY, **fields: Any) -> LedgerDay:
-    """The same, fetched before it had settled."""
+    """The same day, fetched before it had settled."""
     return ledger_day(day, fetched_at=end_of_day(day), **fields)
 
 
@@ -56,7 +56,7 @@ def gained(count: int) -> Movement:
 
 
 def reason(change: Change, *others: LedgerDay, limit: float = 0.5) -> str | None:
-    """Why the change alone is held; None if it is accepted."""
+    """Why this change, the only one of its run, is held; None if it is accepted."""
     (judgement,) = judge([change], by_day([change.before, *others]), caution(limit))
     assert judgement.note is None
     return judgement.reason
@@ -80,7 +80,7 @@ def test_day_is_settled_from_its_last_moment_to_now(fetched_at: datetime, settle
     assert caution().is_settled(row) is settled
 
 
-# Which days are asked for again
+# Which days are fetched again
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_tolerated_difference_leaves_no_day_open() -> None:
     assert not tolerant.is_open(ledger_day(unreconciled=[TOLERATED]))
 
 
-# What waits for the end of the run
+# Which changes wait for the end of the run
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_move_between_people_is_loss_and_gain() -> None:
 
 
 def test_three_large_changes_are_named() -> None:
-    """The others are counted."""
+    """Further changes are only counted."""
     names = [metric.name for metric in COUNTS if not metric.whole and not metric.part_of][:4]
     row = young(sums=sums(**dict.fromkeys(names, 100)))
     found = reason(changed(row, Movement(lost=dict.fromkeys(names, 90)))) or ""
@@ -272,7 +272,7 @@ def test_settled_day_that_stops_adding_up_is_held() -> None:
 
 
 def together(*changes: Change, limit: float = 0.5) -> list[str | None]:
-    """Why each is held beside the others, by its day."""
+    """Why each change is held when it comes with the others, by day."""
     judgements = judge(changes, by_day(each.before for each in changes), caution(limit))
     return [each.reason for each in sorted(judgements, key=lambda each: each.change.before.day)]
 

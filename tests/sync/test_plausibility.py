@@ -24,7 +24,7 @@ from ledger_days import (
 
 
 def weeks(newest: LedgerDay, *before: LedgerDay | None) -> str | None:
-    """What is odd in it after these, the last week first."""
+    """What is odd in the newest day after the same weekday of earlier weeks, last week first."""
     days = [DAY - n * WEEK for n in range(1, len(before) + 1)]
     rows = [
         msgspec.structs.replace(row, day=day)
@@ -119,7 +119,7 @@ def test_day_with_figures_of_another_is_odd() -> None:
 
 
 def test_three_oddities_are_named() -> None:
-    """The others are counted."""
+    """Further oddities are only counted."""
     names = [metric.name for metric in COUNTS if not metric.whole]
     many = dict.fromkeys(names[:4], 10**6)
     odd = ledger_day(sums=sums(**many), active_users=1000)

@@ -1,4 +1,4 @@
-"""Days that do not add up: what a run ends with, what is tolerated, and what it leaves."""
+"""Days that do not add up: how a run ends, which differences are tolerated, which files stay."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def last_success(home: Home) -> Any:
 
 
 def _with_idle(body: Any) -> None:
-    """Somebody who was not active, whom the organization's number of users leaves out."""
+    """Add somebody who was not active and is not in the organization's number of users."""
     nothing = dict.fromkeys(REQUIRED, 0)
     idle = {"user_email": "idle@example.com", "active_days": 0, "metrics": nothing}
     body["users"].append(idle)
@@ -111,7 +111,7 @@ def test_unreconciled_day_ends_run_with_9(home: Home) -> None:
         assert f"{WRONG} does not add up" in again.err
     assert again.paths == [home.data / "parquet"]
     assert last_success(home) is None
-    # Days beyond the run's own do not count.
+    # Days that the run did not request do not count.
     assert home.run("--daily", f"{LAST}", f"{LAST}").code == 0
     assert last_success(home) is not None
 
@@ -138,7 +138,7 @@ def test_missing_days_outrank_unreconciled_ones(home: Home, five: Simulator) -> 
 def test_held_revisions_outrank_unreconciled_days(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Which are logged."""
+    """The unreconciled days are still logged."""
     found = tuple(Difference(METRIC, users, 0) for users in (1, 2, 3, 4))
     doubt = Doubt(Window(WRONG, WRONG), DoubtKind.UNRECONCILED, "", found)
     verdict = Rules().verdict_on([doubt], FILES_MARKED, [RevisionsHeld("held")])
@@ -163,7 +163,7 @@ def test_notes_are_set_aside_without_doubts(home: Home, five: Simulator) -> None
 @pytest.mark.usefixtures("five")
 @pytest.mark.slow
 def test_pruning_removes_our_notes_only(home: Home) -> None:
-    """Retention also works where every run ends with 9."""
+    """Retention also works if every run ends with 9."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     first = ("--daily", f"{FIRST}", f"{FIRST}")
     (with_own,) = home.run(*first).paths
@@ -186,7 +186,7 @@ def test_pruning_removes_our_notes_only(home: Home) -> None:
 
 @pytest.mark.slow
 def test_failed_run_keeps_notes_of_remaining_days(home: Home, five: Simulator) -> None:
-    """Also of what came to be in doubt since."""
+    """Including notes of days that came to be in doubt since."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     assert home.run("--daily", *THREE_DAYS).code == 9
     mark(home.settings["STORE_URL"], FIRST, "suspicious", "a third of the week before")
@@ -198,7 +198,7 @@ def test_failed_run_keeps_notes_of_remaining_days(home: Home, five: Simulator) -
     notes = (folder(home) / described["notes"]["name"]).read_text()
     doubts = [line.partition(":")[0] for line in notes.splitlines() if line.startswith("20")]
     assert doubts == [f"{FIRST} suspicious", f"{WRONG} unreconciled"]
-    assert not (folder(home) / f"{NOTES}.stale").exists()  # at no moment were they away
+    assert not (folder(home) / f"{NOTES}.stale").exists()  # they were there at every moment
 
 
 @pytest.mark.parametrize("first", [FIRST, WRONG], ids=["several days", "one day"])
@@ -247,7 +247,7 @@ def test_tolerated_difference_is_recorded_without_doubt(home: Home) -> None:
     assert last_success(home) is not None
     (source,) = json.loads(home.run("status", "--json").out)["sources"]
     assert source["unreconciled"] == []
-    # Of one metric more, or less, it is not.
+    # Without a tolerance for its metric, the difference counts.
     home.settings["RECONCILE_TOLERANCE"] = "user_count=2"
     assert home.run("export", *THREE_DAYS).code == 9
 

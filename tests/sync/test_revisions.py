@@ -38,16 +38,17 @@ Log = pytest.LogCaptureFixture
 
 @pytest.fixture
 def spring(start: Start, home: Home) -> Simulator:
-    """A simulator that knows the days of the following nights too.
+    """A simulator that also knows the days of the following nights.
 
-    The store is SQLite, unless a test asks for `in_each_store`: what is tested here is above it.
+    The store is SQLite, unless a test asks for `in_each_store`: these tests concern the code above
+    it.
     """
     home.settings |= {"MAX_RETRIES": "0", "STORE_URL": sqlite_url(home.data / "usage.db")}
     return start(Organization(users=20, today=TODAY + timedelta(9)))
 
 
 def run(home: Home, night: int = 0, first: date = FIRST, last: date = LAST) -> int:
-    """`--daily`, at noon so many days after TODAY; returns the exit code."""
+    """`--daily`, at noon this many days after TODAY; returns the exit code."""
     try:
         fetch(home, first, last, NOON + night * NIGHT)
     except ScraperError as error:
@@ -123,7 +124,7 @@ def test_answer_repeated_on_two_days_is_accepted(
 
 
 def minus_day(sim: Simulator, day: date) -> Any:
-    """Totals of ranges without those of one day: consistent with a day that has nobody."""
+    """Totals of ranges without one day's figures, as if nobody had been active on it."""
 
     def effect(answer: Answer, request: Request) -> Answer:
         if request.day is not None:
@@ -271,7 +272,7 @@ def test_each_settled_day_gets_its_recheck(home: Home, spring: Simulator) -> Non
 
 @pytest.mark.slow
 def test_figures_of_another_day_are_held(home: Home, spring: Simulator) -> None:
-    """And once the source has repeated them, accepted, but suspicious."""
+    """Once the source has repeated them, they are accepted but marked as suspicious."""
     assert run(home) == 0
     spring.add_fault(Fault(as_on(spring, SETTLED - NIGHT), USERS, LAST))
     assert run(home, 1) == 10
@@ -282,7 +283,7 @@ def test_figures_of_another_day_are_held(home: Home, spring: Simulator) -> None:
 
 
 def as_on(sim: Simulator, day: date) -> Effect:
-    """The dashboard answers with the figures of this day, whichever is asked for."""
+    """The dashboard answers with this day's figures, whichever day is requested."""
     query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
     return lambda _answer, request: sim.answer_for(sim.organization, replace(request, query=query))
 
@@ -340,7 +341,7 @@ def test_range_unequal_to_its_days_is_a_contradiction(home: Home, spring: Simula
 
 
 def ranges_with(*days: date) -> Any:
-    """Ranges say more than their days, for each of these that is among them."""
+    """Totals of ranges are too high, once for each of these days in the range."""
     field = next(iter(TENANT_TOTALS))
 
     def effect(answer: Answer, request: Request) -> Answer:
@@ -367,7 +368,7 @@ def test_day_failing_beside_contradiction_is_not_exported(home: Home, spring: Si
 
 @pytest.mark.slow
 def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
-    """It would seem revised, and be asked for once more."""
+    """It would seem revised, and be requested once more."""
     assert run(home) == 0
     spring.revise(LAST)
     spring.add_fault(Fault(status(503), USERS, LAST))
@@ -378,7 +379,7 @@ def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
 
 @pytest.mark.slow
 def test_day_refetched_in_its_first_run_is_still_new(home: Home, spring: Simulator) -> None:
-    """And suspicious, until the source has said the same on two later days."""
+    """And suspicious until the source has confirmed it on two later days."""
     home.settings["RECONCILE"] = "warn"
     spring.add_fault(Fault(as_on(spring, SETTLED), USERS, SECOND))
     spring.add_fault(Fault(ranges_with(SECOND), TENANT))
@@ -390,7 +391,7 @@ def test_day_refetched_in_its_first_run_is_still_new(home: Home, spring: Simulat
 
 
 def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
-    """The newest day of four weeks, with a part of its people."""
+    """Fetch four weeks, with only some people on the newest day; returns that day."""
     newest = TODAY - timedelta(4)  # a weekday
 
     def change(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Each run that fetches leaves a row in the store: what it did, and how it ended."""
+"""Each run that fetches leaves a row in the store: what it did and how it ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings(home: Home) -> None:
 
 
 def runs_of(home: Home, store_url: str = "") -> list[Run]:
-    """Oldest first."""
+    """All recorded runs, oldest first."""
     with store_at(store_url or sqlite_url(home.data / "usage.db")).reading() as reader:
         return reader.runs(10)[::-1]
 
@@ -64,7 +64,7 @@ def test_day_that_succeeds_at_last_is_fetched(sim: Simulator, home: Home) -> Non
 
 
 def test_repeated_answer_stays_a_revision() -> None:
-    """Where the source's totals have moved meanwhile, a day is fetched twice in one run."""
+    """A day is fetched twice in one run if the source's totals have changed meanwhile."""
     record = RunRecord()
     for result in (Stored.REVISED, Stored.SAME):
         record.add(FIRST, result)
@@ -81,7 +81,7 @@ def test_run_without_session_is_recorded(home: Home) -> None:
 
 @pytest.mark.usefixtures("sim")
 def test_run_stopped_by_locked_store_is_not_recorded(home: Home) -> None:
-    """The other run writes, and nobody else may; its own row says what it did."""
+    """The other run is writing, so nobody else may; its own row says what it did."""
     assert home.run(*DAILY).code == 0
     with store_at(sqlite_url(home.data / "usage.db")).locked():
         assert home.run(*DAILY).code == LockHeld.exit_code
@@ -108,7 +108,7 @@ def test_revised_day_is_counted(sim: Simulator, home: Home) -> None:
 def test_other_commands_are_recorded(
     home: Home, words: tuple[str, ...], command: str, days: int
 ) -> None:
-    """A period of several days is one answer without days: none of them is stored."""
+    """A period of several days is one answer, not one per day: no day is stored."""
     assert home.run(*words).code == 0
     (run,) = runs_of(home)
     assert (run.command, run.exit_code, run.days_fetched) == (command, 0, days)
