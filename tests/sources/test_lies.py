@@ -22,9 +22,9 @@ from dashboard_scraper.simulator.lying import Lie, Unseen
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
 from lying_nights import LAST, LYING, Left, Nights, Setup, honest_nights, window
 
-# Judging and storing is the same code above both kinds of store, and every format is made from what
-# is stored, so a few lies are enough there: one that is held back, one that is stored and revised
-# later, one that a total contradicts.
+# The same code judges and stores for both kinds of store, and every format is made from what is
+# stored, so a few lies are enough there: one that is held, one that is stored and later revised,
+# one that a total contradicts.
 FEW = ("settled day doubled", "one person missing", "users doubled by turns")
 IN_FULL = (Setup(DASHBOARD, "postgresql", True), Setup(ANALYTICS, every_format=True))
 
@@ -34,7 +34,7 @@ def _case(lie: Lie, setup: Setup) -> object:
 
 
 def _by_one_source(lies: Iterable[Lie]) -> list[object]:
-    """Each lie by one source, the sources by turns."""
+    """Each lie by only one source, the sources taking turns."""
     return [_case(lie, Setup(lie.sources[n % len(lie.sources)])) for n, lie in enumerate(lies)]
 
 
@@ -45,8 +45,8 @@ def _by_each_source(lies: Iterable[Lie]) -> list[object]:
 
 
 # The sources differ in how an answer is read, and in how revised totals are found. Figures of new
-# days pass both in the same way, to the code that compares users with totals and a day with others.
-# Pages and envelopes are checked by one module for both, which tests/sources/rest tests for each.
+# days pass through both in the same way, to the code that compares users with totals and a day with
+# others. One module checks pages and envelopes for both; tests/sources/rest tests it for each.
 _SAME_FOR_BOTH = [*(lie for lie in ABOUT_FIGURES if lie.from_night == 1), *PAGES, *ENVELOPE]
 STORIES = [
     *_by_one_source(_SAME_FOR_BOTH),
@@ -63,9 +63,9 @@ Begin = Callable[[Setup], Nights]
 def begin(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begin]:
-    """The nights of each setup, prepared on first use."""
+    """A function that returns the nights of a setup, prepared on first use."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        # Every run reads and checks the machine's certificates; here, nothing is encrypted.
+        # Every run reads and checks the machine's certificates, but here nothing is encrypted.
         for name in CA_FILES:
             patch.delenv(name, raising=False)
 
@@ -81,7 +81,7 @@ def begin(
 
 @pytest.fixture
 def nights(begin: Begin, request: pytest.FixtureRequest) -> Nights:
-    """Those of one case."""
+    """The nights of one case."""
     return begin(request.param)
 
 
@@ -106,7 +106,7 @@ def test_undetectable_lies_have_a_reason() -> None:
 @pytest.mark.parametrize(("nights", "lie"), STORIES, indirect=["nights"])
 @pytest.mark.slow
 def test_lie_between_honest_nights_is_marked(nights: Nights, lie: Lie, tmp_path: Path) -> None:
-    """And the honest nights after it restore every file, without the loss of a stored version."""
+    """The honest nights after it restore every file, without losing a stored version."""
     asked = window(LYING)
     hidden = {
         day
@@ -117,9 +117,9 @@ def test_lie_between_honest_nights_is_marked(nights: Nights, lie: Lie, tmp_path:
         lied = nights.run(home, LYING, lie)
         check_marked(lied, nights.honest(LYING), hidden)
         if lie in ABOUT_ANSWERS and lied.rows == nights.honest(1).rows:
-            return  # it stored nothing: the third night is the same as after a night without a run
+            return  # nothing was stored: the third night is the same as after a night without a run
         accepted = lied.days_unlike(nights.honest(LYING)) & hidden
-        # An accepted lie is revised as any other day: only after several confirmations.
+        # An accepted lie is revised like any other day: only after several confirmations.
         last = LAST if accepted else LYING + 1
         for night in range(LYING + 1, last + 1):
             left, truth = nights.run(home, night), nights.honest(night)

@@ -1,4 +1,4 @@
-"""Periods that are added up from days."""
+"""Periods whose figures are the sums of days."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_only_named_extra_fields_are_added_up() -> None:
 
 
 def test_extra_field_is_unknown_without_one_of_its_days() -> None:
-    """Unlike what `is_count` knows, of which a day without it has none."""
+    """Unlike a field that `is_count` knows, for which a day without it counts as 0."""
     source = Days(
         day(0, user(ADA, {"prompts": 1, "sessions": 4})),
         day(1, user(ADA, {"prompts": 2, "edits": 7, "sessions": 1})),

@@ -1,4 +1,4 @@
-"""A source is a module and a row in the registry: nothing else of the program knows its name."""
+"""A source is a module and a row in the registry: no other code of the program knows its name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from stored_days import settings_of
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The program with one row more in its registry of sources; its name."""
+    """The program with one more source in its registry; returns the source's name."""
     monkeypatch.setitem(SOURCES, toy_source.NAME, toy_source.__name__)
     return toy_source.NAME
 
@@ -56,7 +56,7 @@ def test_daily_job_exports_a_new_source(home: Home, toy: str) -> None:
 
 @pytest.mark.slow
 def test_what_a_source_cannot_fill_is_not_written(home: Home, toy: str) -> None:
-    """Neither stays what another source left there; the manifest, the notes and the log say why."""
+    """Nor does another source's file stay there; the manifest, the notes and the log say why."""
     sent = {metric.name for metric in toy_source.INFO.metrics}
     lacking = [metric for metric in REQUIRED if metric.name not in sent]
     (folder := home.data / "export").mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_library_refuses_records_without_figures(home: Home) -> None:
 def test_reports_without_figures_are_not_served(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So they lack no days either; who is known does not depend on figures."""
+    """So they lack no days either; the known people do not depend on figures."""
     store_days(home, toy_source.PEOPLE, Window(LAST, LAST), source=toy_source.NAME)
     audience, options = Audience(), GithubOptions("1", "2")
     with contextlib.closing(store_at(home.settings["STORE_URL"])) as store:
@@ -146,7 +146,7 @@ def test_focus_names_the_product_and_its_vendor(home: Home) -> None:
 def test_failure_leaves_nothing_of_another_source(
     home: Home, toy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though its days, columns and settings are the same."""
+    """Even though its days, columns and settings are the same."""
     monkeypatch.setitem(SOURCES, "twin", toy_source.__name__)
     for source in (toy, "twin"):
         store_days(home, toy_source.PEOPLE, Window(LAST, LAST), source=source)

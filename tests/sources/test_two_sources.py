@@ -56,7 +56,7 @@ from stored_days import NOON, TODAY, forget, march, settings_of, sql, stored_use
 FIRST, LAST = march(4), march(6)  # on weekends, a small organization may have no user
 DAYS = list(Window(FIRST, LAST).days())
 ONLY_ANALYTICS = [metric for metric in AUGMENT_METRICS if metric not in FIELDS]
-# What both know: the API's own counts, sums of them, active days, and the rate of two counts.
+# Metrics of both: the API's own counts, sums of them, active days, and the rate of two counts.
 COMMON = [
     metric
     for metric in FIELDS
@@ -71,7 +71,7 @@ Capture = pytest.CaptureFixture[str]
 
 @dataclass(frozen=True)
 class Fetched:
-    """A home with the same days of both sources, and their folders of files; not to be changed."""
+    """A home with the same days from both sources, and both folders of files; not to be changed."""
 
     home: Home
     organization: Organization
@@ -107,18 +107,18 @@ def begin(start_api: Start, home: Home) -> Begin:
 
 @pytest.fixture
 def spring(begin: Begin) -> Simulator:
-    """Its today is 10 March 2025."""
+    """A simulator whose today is 10 March 2025."""
     return begin(TODAY)
 
 
 @pytest.fixture
 def now(begin: Begin) -> Simulator:
-    """Its today is the real one, as a run from the command line needs."""
+    """A simulator with the real today, as a run from the command line needs."""
     return begin(today())
 
 
 def with_source(home: Home, source: str) -> Settings:
-    """The home's settings as `--source` changes them, with a folder of files for each source."""
+    """The home's settings as `--source` changes them, with a separate folder for each source."""
     return settings_of(home).model_copy(
         update={"metrics_source": source, "export_dir": home.data / source}
     )
@@ -129,14 +129,14 @@ def hours(number: int) -> timedelta:
 
 
 def fetch_from(home: Home, source: str, first: date = FIRST, last: date = LAST) -> Path:
-    """`--daily` from the source."""
+    """Run `--daily` with this source."""
     settings = with_source(home, source)
     fetch_daily(settings, Window(first, last), clock=lambda: NOON)
     return home.data / source / f"daily_exports_{first}_to_{last}"
 
 
 def common_user_days(home: Home, source: str) -> dict[tuple[date, str], tuple[Any, ...]]:
-    """What both sources know of the people who were active."""
+    """The metrics that both sources know, of everybody who was active."""
     return {
         (day, user.user): _common_in(values_of(user.figures))
         for day, users in stored_users(home, source).items()
@@ -146,7 +146,7 @@ def common_user_days(home: Home, source: str) -> dict[tuple[date, str], tuple[An
 
 
 def rows_of(home: Home, source: str) -> list[list[tuple[Any, ...]]]:
-    """All that another program can see of the source in the store."""
+    """All of the source's data in the store that another program can see."""
     views = ("user_days", "daily_totals", "editor_language_days", "credit_days")
     queries = (f"SELECT * FROM {view} WHERE source = '{source}'" for view in views)
     return [sorted(sql(settings_of(home).store_url, query), key=str) for query in queries]
@@ -157,18 +157,18 @@ def copilot_files(folder: Path) -> dict[str, bytes]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All but what is set aside."""
+    """All files except those that were set aside."""
     return {path.name: content_of(path) for path in own_files(folder) if path.suffix != ".stale"}
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    """The CSV's rows, by its titles."""
+    """The CSV's rows, by title."""
     header, *rows = parse(path.read_bytes())
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def counted(metrics: dict[str, int]) -> dict[str, str]:
-    """The counts of an answer as the CSV has them, by their titles."""
+    """The counts of an answer as shown in the CSV, by title."""
     return {metric.title: str(metrics[metric.name]) for metric in DETAILED}
 
 
@@ -217,7 +217,7 @@ def test_copilot_files_of_both_sources_are_equal(both: Fetched) -> None:
 
 @pytest.mark.slow
 def test_sources_in_one_store_are_independent(home: Home, in_each_store: Simulator) -> None:
-    """A run adds rows of its own source alone, even where it replaces revised days."""
+    """A run adds only rows of its own source, even if it replaces revised days."""
     folder = fetch_from(home, DASHBOARD)
     before, files = rows_of(home, DASHBOARD), copilot_files(folder)
     assert rows_of(home, ANALYTICS) == [[], [], [], []]
@@ -305,7 +305,7 @@ def test_freshness_is_that_of_the_configured_source(home: Home) -> None:
 @pytest.mark.usefixtures("now")
 @pytest.mark.slow
 def test_export_and_offline_use_the_requested_source(home: Home) -> None:
-    """Exit code 6 where the store has only the other one, whose name is printed."""
+    """Exit code 6 if the store has only the other source, whose name is printed."""
     day = f"{yesterday()}"
     files = {}
     for source in (DASHBOARD, ANALYTICS):
@@ -352,7 +352,7 @@ def test_missing_source_is_reported_with_the_other(home: Home, there: str) -> No
 
 @pytest.mark.slow
 def test_csv_of_analytics_has_further_columns(home: Home, spring: Simulator) -> None:
-    """The dashboard's columns, then those that only this source has, and blank unknown cells."""
+    """The dashboard's columns, then those that only this source has; unknown cells are blank."""
     folder = fetch_from(home, ANALYTICS)
     titles = [USER_TITLE, *(metric.title for metric in FIELDS)]
     more = [metric.title for metric in ONLY_ANALYTICS]
@@ -417,7 +417,8 @@ def test_period_has_the_sums_of_the_organization(
         assert users[name][ACTIVE_DAYS.title] == str(number)
         assert {users[name][metric.title] for metric in ONLY_DASHBOARD} == {""}
     whole = analytics_metrics(add([counts for counts, _ in everybody.values()]))
-    # The number of distinct users of several days is not the sum of the days', so it is missing.
+    # The distinct users of several days are not the sum of the days' users, so the number is
+    # missing.
     count = {USER_COUNT.name: len(everybody)} if days == 1 else {}
     assert tenant == {name: str(value) for name, value in {**whole, **count}.items()}
 
@@ -520,7 +521,7 @@ def test_demo_has_its_organizations_figures(home: Home) -> None:
 def test_uncounted_day_without_users_is_warned_of(
     home: Home, begin: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The dashboard lists all users, active or not; the other source counts the active ones."""
+    """The dashboard lists all users, active or not; the other source counts only active ones."""
     begin(TODAY).organization = Organization(users=0, service_accounts=0, today=TODAY)
     with pytest.raises(Implausible):
         fetch_from(home, ANALYTICS, march(1), march(9))

@@ -1,4 +1,4 @@
-"""The Analytics API as a source: its token, which source is chosen, and the days that it has."""
+"""The Analytics API as a source: its token, the choice of the source, and the days that it has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Log = pytest.LogCaptureFixture
 
 @pytest.fixture
 def token_file(home: Home, api: Simulator) -> Path:
-    """The token in a private file of the home, named relative to it, in place of the setting."""
+    """The token in a private file, named relative to the home, instead of in the setting."""
     path = home.path / TOKEN_FILE
     path.write_text(f"{api.token}\n")
     path.chmod(0o600)
@@ -171,7 +171,7 @@ def test_folder_as_token_file_is_a_usage_error(
 
 
 def test_an_empty_setting_counts_as_none(home: Home, api: Simulator) -> None:
-    """As every other setting: a line `AUGMENT_API_TOKEN=` in a template chooses no source."""
+    """As with every setting: a line `AUGMENT_API_TOKEN=` in a template chooses no source."""
     home.settings["AUGMENT_API_TOKEN"] = ""
     result = home.run(*PERIOD)
     assert result.code == 3, result.err
@@ -180,7 +180,7 @@ def test_an_empty_setting_counts_as_none(home: Home, api: Simulator) -> None:
 
 
 def said(code: int, message: str) -> Effect:
-    """A refusal in the API's form, with these words."""
+    """A refusal in the API's form, with this message."""
     body = {"error": {"code": "InvalidArgument", "message": message}}
     return lambda _answer, _request: json_answer(body, code)
 
@@ -191,7 +191,7 @@ def bytes_below(folder: Path) -> bytes:
 
 @pytest.mark.slow
 def test_token_is_in_no_log_and_no_file(home: Home, api: Simulator) -> None:
-    """Neither of a run that goes well, nor of those that the server ends."""
+    """Neither for a run that succeeds, nor for runs that the server ends."""
     home.settings |= {"MAX_RETRIES": "1", "FETCH_CREDITS": "true"}
     runs = [home.run("--last-28-days", "--log-level", "DEBUG")]
     assert runs[0].code == 0, runs[0].err
@@ -221,14 +221,14 @@ def test_token_in_a_message_is_redacted(home: Home, api: Simulator, code: int) -
 
 @pytest.fixture
 def both(home: Home, api: Simulator) -> Simulator:
-    """One simulator for which the home has a session and a token."""
+    """A simulator to which the home has both a session and a token."""
     home.settings["METRICS_API_BASE_URL"] = api.url
     home.sign_in(api)
     return api
 
 
 def sources_asked(sim: Simulator) -> set[str]:
-    """The sources whose endpoints were asked."""
+    """The sources whose endpoints were requested."""
     return {
         ANALYTICS if request.path.startswith("/analytics/v0/") else DASHBOARD
         for request in sim.requests
@@ -410,7 +410,7 @@ def test_token_file_may_be_session_json(
 def test_tenant_url_is_only_logged_for_debugging(
     home: Home, api: Simulator, token_file: Path, caplog: Log
 ) -> None:
-    """Without what may be secret in it. That nothing is sent there shows in the requests."""
+    """Without any secret that is in it. The requests show that nothing is sent to it."""
     url = "https://user:pass@d7.api.example.com/?key=secret"
     token_file.write_text(session_json(api.token, tenantURL=url))
     caplog.set_level(logging.DEBUG, "dashboard_scraper")

@@ -1,4 +1,4 @@
-"""Faults of the answers about costs and budgets: retried, or refused with endpoint and field."""
+"""Faults in answers about costs and budgets: retried, or refused with endpoint and field."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def error_of(home: Home, sim: Simulator, effect: Effect, fetch: Fetch) -> Scrape
 
 
 def refused(home: Home, sim: Simulator, effect: Effect, fetch: Fetch = rows) -> str:
-    """The message of the contract that is broken; it names the endpoint, and came at once."""
+    """The message of the broken contract, which names the endpoint."""
     error = error_of(home, sim, effect, fetch)
     assert type(error) is ContractBroken, error
     assert str(error).startswith((COSTS, BUDGETS))
@@ -132,7 +132,7 @@ TEMPORARY: dict[str, Effect] = {
 def test_temporary_fault_costs_one_request(
     home: Home, spring: Simulator, kind: str, name: str
 ) -> None:
-    """A POST is repeated as a GET is: these only read."""
+    """A POST is repeated like a GET, since these only read."""
     fetch, endpoint = FETCHES[kind]
     with opened(home) as source:
         due = fetch(source, spring)
@@ -344,7 +344,7 @@ def test_irrelevant_fields_change_nothing(home: Home, spring: Simulator) -> None
 
 
 def test_unknown_fields_are_named_once(home: Home, spring: Simulator, caplog: Log) -> None:
-    """Figures, also in US dollars, that no known one depends on."""
+    """Unknown figures on which no known one depends, even in US dollars."""
     with opened(home) as source:
         due = rows(source, spring)
         spring.add_fault(Fault(put(*METRICS, "discount_usd", value="0.10"), COSTS))
@@ -456,7 +456,7 @@ def test_endless_pages_are_refused(home: Home, many: Simulator, name: str) -> No
 
 
 def test_page_of_totals_that_comes_again_is_refused(home: Home, spring: Simulator) -> None:
-    """With another cursor each time."""
+    """Each time with another cursor."""
     pages: list[bytes] = []
 
     def again(answer: Answer, _request: Request) -> Answer:

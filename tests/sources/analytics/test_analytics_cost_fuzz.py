@@ -1,4 +1,4 @@
-"""Any JSON in any place of the answers about costs is an error, or is read as it stands."""
+"""Any JSON at any place in the answers about costs is either an error or read as it stands."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _WIRE = {metric: name for name, metric in WIRE_METRICS.items()}
 
 @pytest.fixture
 def served(start_api: Start, home: Home) -> Iterator[tuple[Simulator, AnalyticsSource]]:
-    """A source, of which a fault may change each answer; nothing is tried again."""
+    """A simulator whose answers a fault may change, and its source; nothing is retried."""
     home.settings["MAX_RETRIES"] = "0"
     simulator = start_api(ORGANIZATION)
     paces = (Pace(60_000, 1000), Pace(60_000, 1000))
@@ -66,7 +66,7 @@ def served(start_api: Start, home: Home) -> Iterator[tuple[Simulator, AnalyticsS
 
 
 def figures_of(point: Json) -> CostFigures:
-    """As the answer says them, by Python's own reading of numbers."""
+    """The answer's figures, with numbers read by Python itself."""
     values: list[Any] = []
     for metric in COST_METRICS:
         sent = point["cost_metrics"].get(_WIRE[metric])
@@ -74,7 +74,7 @@ def figures_of(point: Json) -> CostFigures:
         if metric.kind is CostKind.TOKENS and sent is not None:
             assert isinstance(sent, int | str)
             assert 0 <= int(sent) <= MAX_TOKENS
-        # A number's shortest text is what JSON has of it.
+        # JSON has a number's shortest text.
         kind = int if metric.kind is CostKind.TOKENS else Decimal
         values.append(None if sent is None else kind(sent if isinstance(sent, str) else repr(sent)))
     return CostFigures(*values)
@@ -88,7 +88,7 @@ def row_of(point: Json) -> tuple[object, ...]:
 
 
 def assert_right(source: AnalyticsSource, name: str, body: Json) -> None:
-    """That the source took the answer, and that it is one to what was asked for."""
+    """Check that the source accepted the answer, and that it fits the request."""
     if name == "totals":
         totals = source.costs.fetch_totals(DAYS)
         assert totals is not None
@@ -134,7 +134,7 @@ def test_any_value_is_refused_or_read_as_it_stands(
         assume(body != GOOD[name])
         endpoint = ASKED[name][0]
         simulator.clear_faults()
-        # The second request for budgets is for the other kind, of which there are none.
+        # The second request for budgets is for the other kind, which has none.
         fault = Fault(raw_body(json.dumps(body).encode()), endpoint, times=1)
         simulator.add_fault(fault)
         try:
@@ -146,5 +146,5 @@ def test_any_value_is_refused_or_read_as_it_stands(
             seen[name].add(True)
 
     fuzz()
-    # Both came about, everywhere: neither is all refused, nor all taken.
+    # Both happened for every answer: not all changes are refused, nor all accepted.
     assert seen == {name: {True, False} for name in GOOD}

@@ -1,6 +1,6 @@
-"""The API's two limits at once: that of usage, and that of costs, budgets and credits together.
+"""The API's two limits together: one for usage, and one for costs, budgets and credits.
 
-The simulator's limits are on, and its clock runs quicker than ours; so do the settings.
+The simulator's limits are on; its clock runs faster than ours, and the settings match it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def limited(home: Home, start_api: Start, scale: float = SCALE) -> Simulator:
 
 @contextlib.contextmanager
 def opened(home: Home) -> Iterator[AnalyticsSource]:
-    """As a run opens it, which resumes the buckets of the one before."""
+    """The source as a run opens it, resuming the buckets of the run before."""
     settings = settings_of(home)
     home.data.mkdir(exist_ok=True)
     store = store_at(settings.store_url)
@@ -51,7 +51,7 @@ def opened(home: Home) -> Iterator[AnalyticsSource]:
 
 
 def fetches(source: AnalyticsSource) -> list[Callable[[], object]]:
-    """One request each, the first two for usage."""
+    """Fetches of one request each; the first two are for usage."""
     return [
         source.check,
         lambda: source.fetch_editor_languages(ONE_DAY.start),
@@ -63,7 +63,7 @@ def fetches(source: AnalyticsSource) -> list[Callable[[], object]]:
 
 @pytest.mark.slow
 def test_both_limits_hold_at_once(home: Home, start_api: Start) -> None:
-    """From several threads. Neither waits for the other: each takes as long as its own limit."""
+    """Several threads send requests. Neither limit delays the other: each takes its own time."""
     sim = limited(home, start_api)
     count = 50
     with opened(home) as source, ThreadPoolExecutor(8) as pool:
@@ -80,7 +80,7 @@ def test_both_limits_hold_at_once(home: Home, start_api: Start) -> None:
 
 @pytest.mark.slow
 def test_consecutive_runs_share_the_limit_of_costs(home: Home, start_api: Start) -> None:
-    """Each run may burst, but the next one resumes the bucket that it left."""
+    """Each run may burst, but the next run resumes the bucket that it left."""
     sim = limited(home, start_api, scale=60)
     user = sim.organization.members[0].name
     for _ in range(5):
@@ -99,7 +99,7 @@ def test_consecutive_runs_share_the_limit_of_costs(home: Home, start_api: Start)
 
 @pytest.mark.slow
 def test_refusal_empties_only_its_own_bucket(home: Home, start_api: Start) -> None:
-    """Another client of the tenant may use the limit of costs."""
+    """Another client of the tenant may use up the limit for costs."""
     home.settings |= {"COST_BURST": "1000", "MAX_RETRIES": "9", "RETRY_BACKOFF_SECONDS": "0.01"}
     sim = limited(home, start_api, scale=6)  # three requests a second: slower than any machine
     with opened(home) as source:

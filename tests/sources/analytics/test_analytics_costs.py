@@ -1,4 +1,4 @@
-"""Costs and budgets from the Analytics API, against what the organization itself says of them."""
+"""Costs and budgets from the Analytics API, compared with the organization's own figures."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fetched(source: AnalyticsSource, window: Window) -> dict[date, CostDay]:
 
 
 def assert_true(home: Home, sim: Simulator, window: Window = LONG) -> None:
-    """The fetched days equal the truth, and close."""
+    """The fetched days equal the truth, and add up."""
     with opened(home) as source:
         found = fetched(source, window)
     assert found == truth(sim, window)
@@ -69,7 +69,7 @@ def assert_true(home: Home, sim: Simulator, window: Window = LONG) -> None:
 @pytest.mark.parametrize("billing", ["dollars", "credits"])
 @pytest.mark.slow
 def test_costs_equal_the_truth(home: Home, billing: Billing) -> None:
-    """Among them corrections, tiny amounts, and costs of service accounts and of nobody."""
+    """Including corrections, tiny amounts, and costs of service accounts and of nobody."""
     organization = Organization(users=4, seed=2, today=TODAY, billing=billing)
     with Simulator(organization, rate_limit=False) as sim:
         point_to(home, sim)
@@ -106,7 +106,7 @@ def test_days_without_cost_are_zeros(home: Home) -> None:
 
 
 def test_huge_tokens_are_exact(home: Home) -> None:
-    """More than 2**53, where binary floats have gaps."""
+    """Above 2**53, where binary floats have gaps."""
     with Simulator(Organization(users=4, today=TODAY), rate_limit=False) as sim:
         point_to(home, sim)
         huge = sim.plant_huge_tokens(DAY)
@@ -149,7 +149,7 @@ def test_revised_costs_are_fetched_as_they_are(home: Home) -> None:
 
 @pytest.fixture(params=[403, 404])
 def absent(request: pytest.FixtureRequest, home: Home) -> Iterator[Simulator]:
-    """A simulator without endpoints about costs."""
+    """A simulator without endpoints for costs."""
     organization = Organization(users=4, today=TODAY)
     with Simulator(organization, rate_limit=False, costs_refused=request.param) as sim:
         point_to(home, sim)
@@ -157,7 +157,7 @@ def absent(request: pytest.FixtureRequest, home: Home) -> Iterator[Simulator]:
 
 
 def test_tenant_without_costs_has_none(home: Home, absent: Simulator, caplog: Log) -> None:
-    """And the log says so once, without a warning."""
+    """The log says so once, without a warning."""
     caplog.set_level(logging.INFO, "dashboard_scraper")
     with opened(home) as source:
         assert source.costs.wanted
@@ -192,7 +192,7 @@ def test_costs_that_are_not_wanted_say_so(home: Home, costly: Simulator) -> None
 def test_endpoint_that_disappears_is_an_error(
     home: Home, costly: Simulator, code: int, endpoint: str
 ) -> None:
-    """It answered before: what it does not answer now is missing, and not absent."""
+    """It answered before, so what it does not answer now is missing rather than not offered."""
     costly.add_fault(Fault(status(code), endpoint, after=1))
     user = costly.organization.members[0].name
     with opened(home) as source:
@@ -211,7 +211,7 @@ def test_page_of_a_filter_is_not_absence(home: Home, costly: Simulator) -> None:
 
 
 def refusing(*keys: str, words: str) -> Callable[[Answer, Request], Answer]:
-    """A server that does not know some keys to group by."""
+    """A server that does not know some of the keys to group by."""
     error = {"error": {"code": "InvalidArgument", "message": words}}
 
     def effect(answer: Answer, request: Request) -> Answer:
@@ -278,7 +278,7 @@ def test_budgets_equal_the_truth(home: Home, costly: Simulator) -> None:
 
 
 def test_budget_of_another_spelling_is_the_users(home: Home, costly: Simulator) -> None:
-    """Asked for once, and named as the caller names the user first."""
+    """It is requested once, and has the first of the caller's spellings of the name."""
     budget, *_ = costly.organization.costs.budgets()
     spelling = budget.user.title()
 
@@ -322,7 +322,7 @@ def test_both_kinds_of_budgets_are_read(home: Home) -> None:
     }
 
 
-# What may be called
+# Which requests are allowed
 
 
 CALLS: dict[str, Callable[[AnalyticsSource], object]] = {
@@ -397,7 +397,7 @@ DETOURS: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("name", DETOURS)
 def test_no_request_leads_to_another_path(home: Home, costly: Simulator, name: str) -> None:
-    """Not even one that code in this package would build by itself: the token is not added."""
+    """Not even if code in this package built such a request: the token is not added."""
     method, path = DETOURS[name]
     with opened(home) as source:
         http = source._http

@@ -57,7 +57,7 @@ OLDEST = TODAY - timedelta(730)
 
 @pytest.fixture
 def spring(home: Home, start_api: Start) -> Simulator:
-    """A simulator whose today is the 10th of March, 2025; the API's own ready hour."""
+    """A simulator whose today is the 10th of March, 2025, with the API's own ready hour."""
     home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "MAX_RETRIES": "0"}
     sim = start_api(Organization(users=12, today=TODAY))
     del home.settings["ANALYTICS_READY_HOUR"]
@@ -118,7 +118,7 @@ def test_period_of_90_days_costs_one_request_each(home: Home, api: Simulator) ->
     assert len(home.files()) == 2
 
 
-# Before the figures of yesterday are there
+# Before yesterday's figures are ready
 
 
 BEFORE = datetime(2025, 3, 10, 1, 59, 59, 999_999, tzinfo=NOON.tzinfo)
@@ -139,7 +139,7 @@ def stored(home: Home) -> set[date]:
 
 
 def asked_days(sim: Simulator) -> set[date]:
-    """Every day that some request reached to."""
+    """Every day that any request included."""
     days: set[date] = set()
     for request in sim.requests:
         query = request.query
@@ -161,7 +161,7 @@ def files_of(*days: date) -> set[str]:
 def test_yesterday_is_unpublished_before_the_hour(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
-    """Neither failed nor empty: exit 6, no request for it, and no sum that would lack it, but
+    """Neither failed nor empty: exit 6, no request for it, and no sum without it, except in
     GitHub's report, which leaves missing days out.
     """
     caplog.set_level(logging.INFO, "dashboard_scraper")
@@ -229,7 +229,7 @@ def test_backfill_stores_days_before_yesterday(home: Home, spring: Simulator) ->
 
 
 def test_period_with_yesterday_is_unpublished(home: Home, spring: Simulator) -> None:
-    """A sum that lacks its last day would look like that of the period."""
+    """A sum without its last day would look like that of the whole period."""
     window = Window(LAST - timedelta(6), LAST)
     with pytest.raises(NotPublished, match=str(LAST)):
         fetch_period(settings_of(home), BEFORE, window, None)

@@ -1,4 +1,4 @@
-"""Faults of editors, languages and credits cost nothing but these."""
+"""Faults in editors, languages and credits lose nothing else."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def stored_editors(home: Home, day: date) -> list[EditorLanguageUsage]:
 
 
 def editors_of(organization: Organization, day: date) -> list[EditorLanguageUsage]:
-    """What the organization itself says."""
+    """The organization's own figures."""
     found = []
     for index, total in organization.totals(Window(day, day)).items():
         member = organization.members[index]
@@ -91,7 +91,7 @@ def editors_of(organization: Organization, day: date) -> list[EditorLanguageUsag
 
 
 def assert_editors(home: Home, sim: Simulator, *days: date) -> None:
-    """Those of the days are stored whole, and of the other day nothing is."""
+    """Editors of these days are completely stored, and none of the other day."""
     rows = {day: row.editor_language for day, (row, _) in left_by(home).days.items()}
     for day in (SOUND, DAY):
         expected = editors_of(sim.organization, day) if day in days else []
@@ -218,7 +218,7 @@ def count_records(body: Json) -> None:
 def test_records_counted_as_users_keep_the_editors(
     home: Home, detailed: Simulator, logged: Logged
 ) -> None:
-    """The field is not documented: on every day it may count records, which is said once."""
+    """The field is not documented: if it counts records on every day, that is logged once."""
     detailed.add_fault(Fault(in_place(count_records), EDITORS))
     fetch(home, SOUND, DAY)
     assert_editors(home, detailed, SOUND, DAY)
@@ -257,7 +257,7 @@ def stored_credits(home: Home, day: date) -> dict[str, float]:
 
 
 def credits_of(organization: Organization, day: date) -> dict[str, float]:
-    """What the organization itself says."""
+    """The organization's own figures."""
     totals = organization.totals(Window(day, day)).items()
     return {organization.members[i].name: total.counts.credits / 100 for i, total in totals}
 
@@ -387,7 +387,7 @@ def test_credits_are_stored_unchanged(
 
 
 def rename_first(field: str) -> Effect:
-    """A name with a NUL in place of the first record's, in every record that has it."""
+    """Add a NUL to the first record's name, in every record with this name."""
 
     def change(body: Json) -> None:
         records = next(iter(value for value in body.values() if isinstance(value, list)))
@@ -407,7 +407,7 @@ NAMES_WITH_NUL: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("name", NAMES_WITH_NUL)
 def test_name_with_nul_is_refused(home: Home, detailed: Simulator, name: str) -> None:
-    """PostgreSQL cannot store a NUL; the same answer must not depend on the database."""
+    """PostgreSQL cannot store a NUL, and the result must not depend on the database."""
     endpoint, field = NAMES_WITH_NUL[name]
     detailed.add_fault(Fault(rename_first(field), endpoint))
     with opened(home) as source:

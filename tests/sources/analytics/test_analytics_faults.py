@@ -64,7 +64,7 @@ from stored_days import fetch
 def test_irrelevant_fields_change_nothing(
     home: Home, spring: Simulator, undisturbed: Left, endpoint: str
 ) -> None:
-    """And two runs over the same answers leave the same."""
+    """Two runs with the same answers leave the same result."""
     spring.add_fault(Fault(set_cookie("tracking=1; Path=/"), endpoint))
     spring.add_fault(Fault(add_beside("metadata", "request_id", value="r-7"), endpoint))
     fetch(home, SOUND, DAY)
@@ -75,7 +75,7 @@ def test_irrelevant_fields_change_nothing(
 
 @dataclass(frozen=True)
 class Trouble:
-    """An effect, the attempts of a request against it, and settings that make it quick."""
+    """An effect, the number of attempts of a request, and settings that make it quick."""
 
     effect: Effect
     attempts: int = 2
@@ -196,7 +196,7 @@ def test_broken_users_cost_one_day(
 
 @pytest.mark.slow
 def test_refused_cursor_costs_one_day(home: Home, spring: Simulator, undisturbed: Left) -> None:
-    """The source sent it itself: no setting is wrong, and the other days are not affected."""
+    """The source itself sent the cursor: no setting is wrong, and other days are not affected."""
     following = {"has_more": True, "next_cursor": "expired"}
     spring.add_fault(Fault(add_beside("pagination", value=following), USERS, DAY))
     error = failure(lambda: fetch(home, SOUND, DAY))
@@ -234,7 +234,7 @@ ENDING: dict[int, type[ScraperError]] = {400: UsageError, 401: SignInRequired, 4
 def test_fault_of_every_day_ends_the_run(
     home: Home, spring: Simulator, undisturbed: Left, code: int, endpoint: str
 ) -> None:
-    """The day stored by then stays, as not judged yet; files of an earlier run are set aside."""
+    """The day already stored stays, marked as not judged; files of an earlier run are set aside."""
     spring.add_fault(Fault(status(code), endpoint, DAY if endpoint == USERS else None))
     folder = home.data / FOLDER
     folder.mkdir(parents=True)
@@ -253,7 +253,7 @@ def test_fault_of_every_day_ends_the_run(
 
 @pytest.mark.slow
 def test_exit_code_is_that_of_the_fault(home: Home, start_api: Start) -> None:
-    """As a user sees it; the other tests look at the error that the code belongs to."""
+    """As a user sees it; the other tests check the error to which the code belongs."""
     sim = start_api()
     home.settings |= {"MAX_RETRIES": "1", "FETCH_EDITOR_LANGUAGE": "false"}
     window = [f"{yesterday()}"]

@@ -1,4 +1,4 @@
-"""Any JSON in any place of the Analytics API's answers is an error or gives right rows: no guess,
+"""Any JSON at any place in the Analytics API's answers is an error or gives right rows: no guess,
 no traceback, no silence.
 """
 
@@ -46,7 +46,7 @@ QUERIES = {
     LANGUAGES: {"date": f"{DAY}"},
     CREDITS: {**RANGE, "by_date": "true"},
 }
-# What ends too early may be whole the next time, and a page is told from data by its beginning.
+# An answer cut short may be complete the next time; a page is recognized by its beginning.
 UNREAD = (ContractBroken, SourceUnavailable)
 REFUSALS = (*UNREAD, UsageError, SignInRequired, NotPublished)
 NAMES = [metric.name for metric in COUNTED]
@@ -58,7 +58,7 @@ GOOD: dict[str, Json] = {
 
 @pytest.fixture
 def served(start_api: Start, home: Home) -> Iterator[tuple[Simulator, AnalyticsSource]]:
-    """A source, of which a fault may change each answer; nothing is tried again."""
+    """A simulator whose answers a fault may change, and its source; nothing is retried."""
     home.settings["MAX_RETRIES"] = "0"
     simulator = start_api(ORGANIZATION)
     source = AnalyticsSource(
@@ -73,7 +73,7 @@ def name_of(record: Json) -> str:
 
 
 def counts_of(record: Json) -> dict[str, int | None]:
-    """As the answer says them; what is optional and absent is unknown."""
+    """The answer's counts; an optional count that is absent is unknown."""
     counts = {name: record["metrics"].get(name) for name in NAMES}
     assert all(type(n) is int and 0 <= n <= MAX_COUNT for k, n in counts.items() if n is not None)
     assert {name for name, count in counts.items() if count is None} <= {OPTIONAL.name}
@@ -89,7 +89,7 @@ def unknown_of(record: Json) -> dict[str, Cell]:
 
 
 def days_of(record: Json) -> int | None:
-    """Nothing depends on them, so what cannot be a number of days is unknown."""
+    """Nothing depends on the days, so a value that cannot be a number of days is unknown."""
     days = record["active_days"]
     assert type(days) is not int or not 1 < days <= MAX_COUNT, "days of another window"
     return days if type(days) is int and 0 <= days <= MAX_COUNT else None
@@ -136,7 +136,7 @@ def assert_credits_are(source: AnalyticsSource, body: Json) -> None:
 
 
 def assert_right(source: AnalyticsSource, endpoint: str, body: Json) -> None:
-    """That the source took the answer, and that it is one to what was asked for."""
+    """Check that the source accepted the answer, and that it fits the request."""
     if endpoint == USERS:
         assert_users_are(source, body)
     elif endpoint == LANGUAGES:
@@ -188,7 +188,7 @@ def test_any_value_is_refused_or_read_right(
             seen[endpoint].add(True)
 
     fuzz()
-    # Both came about, everywhere: neither is all refused, nor all taken.
+    # Both happened for every answer: not all changes are refused, nor all accepted.
     assert seen == {endpoint: {True, False} for endpoint in GOOD}
 
 
@@ -212,7 +212,7 @@ def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, Analytics
 def test_altered_bytes_are_refused_or_read_right(
     served: tuple[Simulator, AnalyticsSource],
 ) -> None:
-    """Those that are no JSON are refused; but what of the text nobody reads may be no UTF-8."""
+    """Invalid JSON is refused, but text that is not read need not be valid UTF-8."""
     simulator, source = served
     seen: set[bool] = set()
 

@@ -53,7 +53,7 @@ from stored_days import backfill, fetch
 
 
 def same_page() -> Effect:
-    """The users of the first page stand on every page; the cursors go on."""
+    """Every page has the users of the first page; only the cursors advance."""
     first: dict[str, Json] = {}
 
     def change(body: Json) -> None:
@@ -128,7 +128,7 @@ def test_page_may_count_the_users_of_all_pages(
 def test_same_user_on_two_pages_counts_once(
     home: Home, many: Simulator, many_undisturbed: Left
 ) -> None:
-    """Whether the page that has the user again counts it or not."""
+    """Whether or not the page that repeats the user counts it again."""
     many.add_fault(Fault(repeat_user(), USERS, SOUND))
     many.add_fault(Fault(repeat_user(), USERS, DAY))
     many.add_fault(
@@ -154,7 +154,7 @@ def test_cut_page_alone_is_retried(home: Home, many: Simulator, many_undisturbed
 
 @pytest.mark.slow
 def test_missing_page_is_found_by_the_totals(home: Home, many: Simulator, caplog: Log) -> None:
-    """No page is wrong by itself, so the day is stored, with what is missing."""
+    """No page is wrong by itself, so the day is stored, with the difference."""
     many.add_fault(Fault(PAGES["third page ends early"][0], USERS, DAY))
     with pytest.raises(NotReconciled):
         backfill(home, DAY, DAY)
@@ -183,7 +183,7 @@ def test_missing_optional_count_is_unknown(home: Home, spring: Simulator, caplog
 
 @pytest.mark.slow
 def test_missing_optional_total_is_not_stored(home: Home, spring: Simulator) -> None:
-    """And its absence is no revision that makes the next night fetch the day again."""
+    """Nor is its absence a revision, for which the next night would fetch the day again."""
     spring.add_fault(Fault(remove_field(OPTIONAL.name)))
     fetch(home, SOUND, DAY)
     row, users = left_by(home).days[DAY]

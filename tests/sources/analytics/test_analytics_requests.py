@@ -1,6 +1,6 @@
-"""What runs cost at the Analytics API: the fewest requests, and not one that its limit refuses.
+"""The cost of runs at the Analytics API: the fewest requests, none refused by its limit.
 
-The simulator's limit is on, and its clock runs quicker than ours; so do the settings.
+The simulator's limit is on; its clock runs faster than ours, and the settings match it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Limited = Callable[..., Simulator]
 
 @pytest.fixture
 def limited(home: Home, start_api: Start) -> Limited:
-    """Start a simulator whose limit is on, and that knows its figures; the next nights' too."""
+    """Start a simulator with its limit on, and its figures computed, also for the next nights."""
 
     def begin(users: int = 12, *, scale: float = SCALE, service_accounts: int = 2) -> Simulator:
         organization = Organization(users, 1, service_accounts, TODAY + timedelta(9))
@@ -67,34 +67,34 @@ def limited(home: Home, start_api: Start) -> Limited:
 
 
 def run(home: Home, nights: int = 0, *, refresh: bool = False) -> None:
-    """`--last-28-days`, at noon so many days after TODAY."""
+    """`--last-28-days`, at noon this many days after TODAY."""
     now = NOON + nights * NIGHT
     fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
 
 
 def active(sim: Simulator, day: date) -> int:
-    """How many users were, on that day."""
+    """The number of active users on that day."""
     return len(sim.organization.totals(Window(day, day)))
 
 
 def pages(sim: Simulator, days: Iterable[date]) -> dict[date, int]:
-    """How many pages of users each of the days has; one without any, where nobody was active."""
+    """The number of pages of users for each day; one page if nobody was active."""
     return {day: max(1, -(-active(sim, day) // PAGE)) for day in days}
 
 
 def asked(sim: Simulator, endpoint: str = USER_ACTIVITY) -> Tally[date]:
-    """How often each single day was asked for."""
+    """How often each single day was requested."""
     return Tally(r.day for r in tuple(sim.requests) if r.endpoint == endpoint and r.day)
 
 
 def in_turn(sim: Simulator, endpoint: str) -> list[date]:
-    """The single days that were asked for, each once, as the requests came."""
+    """The single days that were requested, each once, in the order of the requests."""
     requests = [r for r in tuple(sim.requests) if r.endpoint == endpoint]
     return [day for day, _ in itertools.groupby(r.day for r in requests) if day]
 
 
 def assert_cost(sim: Simulator, totals: int, days: Iterable[date]) -> None:
-    """So many requests for totals, the pages of these days, and nothing else; none was refused."""
+    """This many requests for totals, the pages of these days, and no others; none was refused."""
     expected = pages(sim, days)
     assert asked(sim) == expected
     assert sim.count(DAILY_USAGE) == sim.count(DAU_COUNT) == totals / 2
@@ -142,7 +142,7 @@ def test_next_night_fetches_unsettled_days(home: Home, limited: Limited) -> None
 
 @pytest.mark.slow
 def test_settled_days_cost_two_requests(home: Home, limited: Limited) -> None:
-    """With SETTLE_DAYS=0 they have all settled where they were fetched after their end."""
+    """With SETTLE_DAYS=0, days that were fetched after their end have all settled."""
     sim = limited()
     backfill(home, DAYS[0], DAYS[-1])
     home.settings["SETTLE_DAYS"] = "0"
@@ -153,7 +153,7 @@ def test_settled_days_cost_two_requests(home: Home, limited: Limited) -> None:
 
 @pytest.mark.slow
 def test_consecutive_runs_share_the_limit(home: Home, limited: Limited) -> None:
-    """A run resumes the empty bucket that the one before left, even if that failed."""
+    """A run resumes the empty bucket that the previous run left, even if that run failed."""
     sim = limited(scale=60)
     backfill(home, DAYS[0], DAYS[19])
     sim.add_fault(Fault(status(401), times=1))
@@ -209,7 +209,7 @@ def test_backfill_fetches_totals_per_90_days(home: Home, limited: Limited) -> No
 
 @pytest.mark.slow
 def test_day_without_activity_costs_a_page(home: Home, limited: Limited) -> None:
-    """It is stored as empty only then: two totals of zero could be wrong together."""
+    """Only then is it stored as empty: two totals of zero could be wrong together."""
     sim = limited(3, service_accounts=0)
     busy = [day for day in DAYS if active(sim, day)]
     assert 0 < len(busy) < 28
@@ -223,14 +223,14 @@ def test_day_without_activity_costs_a_page(home: Home, limited: Limited) -> None
 
 
 def seconds_left(line: str) -> int:
-    """Of a line about progress."""
+    """The time left according to a line about progress."""
     found = re.search(r"about (\d+) (s|min) left", line)
     assert found, line
     return int(found[1]) * (60 if found[2] == "min" else 1)
 
 
 def said_by(run: Run, words: str, count: int) -> list[str]:
-    """The first lines of its log with the words, as soon as there are so many."""
+    """The first lines of the run's log with these words, as soon as there are this many."""
 
     def lines() -> list[str]:
         return [line for line in run.logged().splitlines() if words in line]
@@ -243,7 +243,7 @@ def said_by(run: Run, words: str, count: int) -> list[str]:
 def test_long_run_logs_its_cost_and_what_is_left(
     home: Home, limited: Limited, forks: Forks
 ) -> None:
-    """It is ended after some days: to wait for the end would take longer than the test may."""
+    """It is stopped after some days: waiting for its end would take too long for a test."""
     sim = limited()
     first, last = today() - timedelta(90), today() - timedelta(1)
     sim.organization.today = today()
@@ -274,7 +274,7 @@ def test_long_run_logs_its_cost_and_what_is_left(
 
 @pytest.mark.parametrize("users", [0, 3, 200])
 def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, users: int) -> None:
-    """Also where on some days nobody is active, or on all."""
+    """Even if nobody is active on some or all days."""
     sim = limited(users, service_accounts=0)
     pace = Pace(PER_MINUTE * SCALE, BURST)
     with closing(AnalyticsSource(settings_of(home), pace, pace, lambda: NOON)) as source:
@@ -297,7 +297,7 @@ def test_short_run_does_not_log_its_cost(home: Home, limited: Limited, caplog: L
 
 @pytest.mark.slow
 def test_refusal_by_a_shared_limit_is_obeyed(home: Home, limited: Limited) -> None:
-    """What was sent before the refusal came may still arrive; then nothing does for a while."""
+    """Requests sent before the refusal came may still arrive; then none does for a while."""
     home.settings["MAX_CONCURRENCY"] = "2"
     sim = limited()
     sim.add_fault(Fault(status(429, "2"), USER_ACTIVITY, times=1, after=9))

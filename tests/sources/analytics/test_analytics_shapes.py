@@ -1,4 +1,4 @@
-"""Analytics answers that are not as documented are refused, by endpoint and field."""
+"""Analytics answers that differ from the documentation are refused, by endpoint and field."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_missing_count_is_refused(home: Home, spring: Simulator, endpoint: str) 
 
 
 def test_counts_at_their_bounds_are_stored(home: Home, spring: Simulator) -> None:
-    """Of each kind, also where the sum of users is far from the organization's."""
+    """Both bounds are accepted, even if the users' sum is far from the organization's."""
     for name, value in {REQUIRED[0]: 0, REQUIRED[1]: MOST}.items():
         spring.add_fault(Fault(put("users", 1, "metrics", name, value=value), USERS))
     with pytest.raises(NotReconciled):
@@ -98,7 +98,7 @@ def test_counts_at_their_bounds_are_stored(home: Home, spring: Simulator) -> Non
 
 
 def renamed_as_account(body: Json) -> None:
-    """The second user has the first one's address for the name of an account."""
+    """The second user becomes a service account named like the first user's address."""
     first, second = body["users"][:2]
     second["service_account_name"] = first["user_email"]
     second.pop("user_email", None)

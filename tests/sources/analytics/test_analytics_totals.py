@@ -50,7 +50,7 @@ from stored_days import NOON, fetch, settings_of
 
 
 def raised_by(number: int) -> Effect:
-    """Every total of the day is so much higher."""
+    """Every total of the day is higher by this much."""
 
     def change(body: Json) -> None:
         for record in body.get("daily_usage", []):
@@ -84,7 +84,7 @@ def add_to_count(body: Json) -> None:
 
 
 def lose_a_user(body: Json) -> None:
-    """The count of users is that of those who are left, so the page looks whole."""
+    """Lose a user, with a user count to match, so that the page looks complete."""
     body["users"].pop()
     body["metadata"]["returned_user_count"] -= 1
 
@@ -102,7 +102,7 @@ OPEN: dict[str, tuple[str, Effect, str]] = {
 def test_unreconciled_day_has_its_differences(
     home: Home, spring: Simulator, logged: Logged, capsys: Capture, name: str
 ) -> None:
-    """It is fetched once more; ledger, log, manifest and `status` have the differences."""
+    """It is fetched once more; ledger, log, manifest and `status` show the differences."""
     endpoint, effect, metric = OPEN[name]
     spring.add_fault(Fault(effect, endpoint, DAY if endpoint == USERS else None))
     with pytest.raises(NotReconciled):
@@ -150,7 +150,7 @@ def test_day_that_reconciles_on_retry_has_no_warning(
 def test_day_that_breaks_on_retry_is_not_stored(
     home: Home, spring: Simulator, undisturbed: Left
 ) -> None:
-    """The first answer was not right, and there is no second one."""
+    """The first answer was not right, and there is no valid second one."""
     spring.add_fault(Fault(in_place(add_to_count), USERS, DAY, times=1))
     spring.add_fault(Fault(null_body(), USERS, DAY, after=1))
     assert type(failure(lambda: fetch(home, SOUND, DAY))) is DaysMissing

@@ -1,6 +1,6 @@
 """Amounts and tokens in the answer about costs: exact in every digit, or refused by name.
 
-The JSON is written by hand, since the encoders of tests would round what they are to show.
+The JSON is written by hand, since encoders would round the very digits that are tested.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def decimal_texts(draw: st.DrawFn) -> str:
 
 
 def fits(amount: Decimal) -> bool:
-    """Whether every digit other than 0 has its place in the store, by its decimal point."""
+    """Whether the store has room for every digit other than 0, before and after the point."""
     text = f"{amount:f}".lstrip("-")
     whole, _, after = text.partition(".")
     return len(whole.lstrip("0")) <= _MOST_WHOLE and len(after.rstrip("0")) <= MAX_DECIMALS
@@ -90,7 +90,7 @@ def fits(amount: Decimal) -> bool:
 
 @given(decimal_texts(), st.booleans())
 def test_any_decimal_is_exact_or_refused(text: str, as_number: bool) -> None:
-    """As a string, and as a number where JSON can write it."""
+    """As a string, and also as a number if JSON can write it so."""
     whole = text.lstrip("-").split(".")[0].lower().split("e")[0]
     as_number = as_number and (whole == "0" or not whole.startswith("0"))
     sent = text if as_number else f'"{text}"'
@@ -110,7 +110,7 @@ def test_any_decimal_is_exact_or_refused(text: str, as_number: bool) -> None:
     ["0.1", "12345678901234567890.123456789", "-0.000000000000000001", "3.4170", "1e-7", "5E+3"],
 )
 def test_number_is_read_from_its_text(text: str, caplog: Log) -> None:
-    """A binary float would make 0.1000000000000000055 of the first one."""
+    """A binary float would turn 0.1 into 0.1000000000000000055."""
     assert billed(text) == billed(f'"{text}"') == Decimal(text)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING

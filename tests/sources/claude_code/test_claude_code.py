@@ -63,7 +63,7 @@ def export(home: Home, kind: str) -> Path:
 
 
 def spending(rows: list[dict[str, Any]], user: str, model: str, *columns: str) -> Spending:
-    """The rows as `true_costs` has them."""
+    """The rows in the form of `true_costs`."""
     *tokens, amount = columns
     return {
         (row[user], row[model]): (
@@ -155,7 +155,7 @@ def test_costs_can_be_left_out(home: Home, claude: Simulator) -> None:
 
 @pytest.mark.slow
 def test_second_night_asks_for_unsettled_days_only(home: Home, claude: Simulator) -> None:
-    """Costs settle later than usage; a day for which neither has settled is asked for once."""
+    """Costs settle later than usage; a day on which neither has settled is requested once."""
     window = Window(TODAY - timedelta(10), TODAY - timedelta(1))
     settings = settings_of(home)
     fetch_daily(settings, window, clock=lambda: NOON)
@@ -226,7 +226,7 @@ def test_period_is_the_sum_of_its_days(home: Home, claude: Simulator) -> None:
 
 @pytest.mark.slow
 def test_explained_are_estimates_where_nothing_is_billed(home: Home, claude: Simulator) -> None:
-    """A day without rows, on which all amounts and their currency are as good as unknown, is 0."""
+    """A day without rows counts as 0; its amounts and their currency are all unknown."""
     claude.add_fault(Fault(nobody(), ENDPOINT, NEXT))
     claude.add_fault(Fault(in_currency("EUR"), ENDPOINT, DAY))
     fetched(home, DAY, NEXT)
@@ -240,7 +240,7 @@ def test_explained_are_estimates_where_nothing_is_billed(home: Home, claude: Sim
 
 @pytest.mark.slow
 def test_day_of_nobody_leaves_unknown_what_is_never_known(home: Home, claude: Simulator) -> None:
-    """No bill of 0, which would be a figure; also on the page and after somebody was removed."""
+    """No bill of 0, which would be a figure, not even on the page or after people are removed."""
     claude.add_fault(Fault(nobody(), ENDPOINT))
     fetched(home, NEXT, NEXT)
     claude.clear_faults()
@@ -272,7 +272,7 @@ def test_meanings_are_the_columns_of_its_csv() -> None:
 
 
 def test_costs_wait_for_their_turn_within_bounds() -> None:
-    """A day that had to make room is fetched again."""
+    """A day that was dropped to make room is fetched again."""
     cost = Cost("ada@example.com", Account.PERSON, MODEL, "model-a", NO_COST)
     recent = RecentCosts(most_rows=3)
     for day in (DAY, NEXT):

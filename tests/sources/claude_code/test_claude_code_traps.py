@@ -1,4 +1,4 @@
-"""Where Claude Code's report is not as documented: refused with endpoint and field, or said."""
+"""Claude Code's report where it differs from the documentation: refused by field, or logged."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_plain_date_is_the_same_day(home: Home, claude: Simulator) -> None:
 
 @pytest.mark.slow
 def test_report_without_anybody_says_whom_it_leaves_out(home: Home, claude: Simulator) -> None:
-    """The day is empty, which is no error; a report of those alone who pay by use says it too."""
+    """The day is empty, which is no error; a report with only people who pay by use says so too."""
     claude.add_fault(Fault(nobody(), ENDPOINT, DAY))
     result = fetched(home, DAY, NEXT)
     assert f"{DAY}: the report has no record of anybody; it leaves out people who" in result.err
@@ -150,7 +150,7 @@ def test_people_with_a_subscription_are_counted_apart(home: Home, claude: Simula
 
 @pytest.mark.slow
 def test_two_currencies_of_a_day_are_not_added_up(home: Home, claude: Simulator) -> None:
-    """The usage is stored, the costs are not; the next day's are."""
+    """The usage is stored, but the costs are not; those of the next day are."""
     claude.add_fault(Fault(in_currency("EUR", 1), ENDPOINT, DAY))
     claude.add_fault(Fault(in_currency("EUR"), ENDPOINT, NEXT))
     result = fetched(home, DAY, NEXT, code=5)
@@ -164,7 +164,7 @@ def test_two_currencies_of_a_day_are_not_added_up(home: Home, claude: Simulator)
 
 @pytest.mark.slow
 def test_days_in_two_currencies_are_exported(home: Home, claude: Simulator) -> None:
-    """No sum has both, and nothing else is lost: the page says why it has no costs."""
+    """No sum includes both, and nothing else is lost: the page says why it has no costs."""
     claude.add_fault(Fault(in_currency("EUR"), ENDPOINT, DAY))
     fetched(home, DAY, NEXT)
     folder = home.data / f"daily_exports_{DAY}_to_{NEXT}"
@@ -176,7 +176,7 @@ def test_days_in_two_currencies_are_exported(home: Home, claude: Simulator) -> N
     alone = read_report(home.data / REPORT)
     assert alone.number("cost-estimated").endswith(" USD")
     assert "against" not in alone.numbers["cost-estimated"]
-    assert "costs in EUR and USD" in alone.words  # why there is no forecast
+    assert "costs in EUR and USD" in alone.words  # the reason for the missing forecast
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def rename_keys_to(name: str) -> Effect:
 
 @pytest.mark.slow
 def test_new_fields_of_a_single_record_are_stored(home: Home, claude: Simulator) -> None:
-    """Those of an actor with several are left out: what they add up to is unknown."""
+    """For an actor with several records they are left out, as their sum has no known meaning."""
 
     def edit(body: dict[str, list[dict[str, dict[str, object]]]], _request: object) -> object:
         for record in body["data"]:

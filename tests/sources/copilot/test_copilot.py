@@ -1,4 +1,4 @@
-"""GitHub Copilot as a source: every figure against the truth, and what a run costs."""
+"""GitHub Copilot as a source: every figure compared with the truth, and the cost of a run."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def csv_of(home: Home, day: date) -> list[dict[str, str]]:
 
 
 def second_night(home: Home, github: Simulator) -> None:
-    """Fetches what is new, not settled, or rechecked in turn, and compares the rest in one call."""
+    """Fetch new, unsettled and rechecked days, and compare the others with one call."""
     github.speak_for(Organization(users=9, today=TODAY + timedelta(1)))
     github.requests.clear()
     fetch_daily(settings_of(home), None, clock=lambda: NOON + timedelta(1))
@@ -206,7 +206,7 @@ def test_no_token_goes_to_the_other_host(home: Home, github: Simulator) -> None:
 
 
 def test_leaked_token_is_noticed(home: Home, github: Simulator) -> None:
-    """So that the test above would fail."""
+    """This shows that the test above would fail."""
     import requests  # noqa: PLC0415
 
     with opened(home) as source:
@@ -245,7 +245,7 @@ def test_features_behind_others_are_unknown(home: Home, github: Simulator) -> No
 
 
 def _one_record(github: Simulator, *features: str) -> None:
-    """The first user has one output of each of the features, and nothing else."""
+    """The first user has one output of each of these features, and nothing else."""
     nothing = dict.fromkeys(_COUNTERS, 0)
     rows = [{**nothing, OUTPUTS: 1, "feature": feature} for feature in features]
     own = {**nothing, OUTPUTS: len({*features})}
@@ -265,7 +265,7 @@ def test_feature_with_a_repeated_row_is_unknown(home: Home, github: Simulator) -
 def test_unknown_feature_is_reported(
     home: Home, github: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may be a known one with a new name, which looks unused."""
+    """It may be a renamed known feature, which would then look unused."""
     _one_record(github, "chat_panel_ask", "copilot_app", "others")
     with opened(home) as source:
         source.fetch_day(DAY)
@@ -337,7 +337,7 @@ def test_revised_day_is_found_by_the_month(home: Home, github: Simulator) -> Non
 def test_broken_month_of_the_tenant_loses_no_day(
     home: Home, github: Simulator, effect: Effect, error: type[ScraperError]
 ) -> None:
-    """It is fetched to compare stored days alone; that they were not compared is an error."""
+    """It is fetched only to compare stored days; it is an error that they were not compared."""
     home.settings["MAX_RETRIES"] = "0"
 
     def fetch(first: date) -> None:
@@ -356,7 +356,7 @@ def test_broken_month_of_the_tenant_loses_no_day(
 def test_temporary_files_without_room_are_explained(
     home: Home, github: Simulator, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """And are not taken for a wrong setting of the connection."""
+    """They are not mistaken for a wrong setting of the connection."""
     monkeypatch.setattr(tempfile, "tempdir", f"{home.path / 'gone'}")
     if what == "a large part":
         monkeypatch.setattr(report_calls, "_IN_MEMORY", 1)
@@ -370,7 +370,7 @@ def test_temporary_files_without_room_are_explained(
 def test_missing_month_of_the_tenant_is_warned_of(
     home: Home, github: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Then nothing shows that a stored day was revised."""
+    """Without it, nothing shows whether a stored day was revised."""
     fault(github, "latest", status(204))
     with opened(home) as source:
         source.prepare([DAY], [], compared=True)
@@ -419,7 +419,7 @@ def test_own_file_alone_is_one_object(home: Home, github: Simulator) -> None:
 
 @pytest.mark.parametrize(("days", "code"), [(3, 0), (5, 8)])
 def test_days_that_are_not_ready_are_not_stale(home: Home, days: int, code: int) -> None:
-    """36 hours, and the two days after which GitHub has a report."""
+    """The limit is 36 hours, and the two days after which GitHub has a report."""
     home.settings["METRICS_SOURCE"] = "copilot"
     day = today() - timedelta(days)
     store = store_at(settings_of(home).store_url)

@@ -1,4 +1,4 @@
-"""A GitHub App in place of a token: its key signs, and its installation's token is renewed."""
+"""A GitHub App instead of a token: its key signs, and its installation's token is renewed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def key() -> RSAPrivateKey:
 
 @pytest.fixture
 def key_file(home: Home, github: Simulator, key: RSAPrivateKey) -> Path:
-    """The home asks as an app from now on, without a token."""
+    """From now on, the home signs in as an app, without a token."""
     path = home.path / "secrets" / "app.pem"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.touch(0o600)

@@ -1,4 +1,4 @@
-"""Everything in GitHub's reports that can be taken for something else: each is told apart."""
+"""Everything in GitHub's reports that could be mistaken for something else is told apart."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def link_twice(body: bytes) -> bytes:
 
 
 def links_twice(body: bytes) -> bytes:
-    """Decoders take the last one, which says that there is no report."""
+    """Decoders use the last list, which says that there is no report."""
     return body[:-1] + b',"download_links":[]}'
 
 
@@ -365,7 +365,7 @@ def test_unknown_field_stays_in_the_record(
 def test_unknown_field_that_no_reader_could_read_is_left_out(
     home: Home, github: Simulator, caplog: pytest.LogCaptureFixture, file: str
 ) -> None:
-    """A number out of range is JSON by its grammar, but few decoders accept one."""
+    """JSON's grammar allows a number out of range, but few decoders accept one."""
     huge = of_bytes(lambda body: body.replace(b'"day"', b'"novel":1e400,"day"', 1))
     fault(github, file, huge)
     usage = fetched(home)
@@ -483,7 +483,7 @@ def test_odd_seats_are_refused(home: Home, github: Simulator, effect: Effect, wo
 
 
 def test_seats_that_change_between_pages_are_refused(home: Home, github: Simulator) -> None:
-    """The first person left meanwhile: the first seat of the second page moved up, unread."""
+    """The first person left meanwhile, so the first seat of the second page moved up, unread."""
     seats = [
         {"created_at": "2025-10-10T09:00:00Z", "assignee": {"login": f"user-{n}", "id": n}}
         for n in range(1, 121)

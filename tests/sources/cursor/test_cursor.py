@@ -1,4 +1,4 @@
-"""Cursor as a source: every figure of usage against the team's own, in every output."""
+"""Cursor as a source: every usage figure compared with the team's own, in every output."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def is_unpaged(request: Request) -> bool:
 
 @pytest.mark.slow
 def test_csv_equals_the_truth(home: Home, cursor: Simulator) -> None:
-    """Of people with one account and with two, and of people who left."""
+    """Including people with two accounts, and people who left."""
     fetch(home, SOUND, DAY)
     for day in (SOUND, DAY):
         rows = rows_of(home.data / FOLDER / f"cursor_metrics_{day}.csv")
@@ -75,7 +75,7 @@ def test_parquet_equals_the_truth(home: Home, cursor: Simulator) -> None:
 
 
 def test_unmapped_fields_are_columns(home: Home, cursor: Simulator) -> None:
-    """Under Cursor's own names: what an agent and its earlier name were asked stays apart."""
+    """Under Cursor's own names: an agent's requests stay apart from those of its earlier name."""
     with opened(home) as source:
         users = {user.user: user for user in source.fetch_day(DAY).users}
     days = team_of(cursor).user_days(DAY)
@@ -115,7 +115,7 @@ def test_count_unknown_of_one_account_is_unknown(home: Home, cursor: Simulator) 
 
 
 def test_people_who_left_stay_by_their_number(home: Home, cursor: Simulator) -> None:
-    """Without an e-mail address nobody can say who they were, and no two of them are one."""
+    """Without an e-mail address, nobody can say who they were, and no two of them are merged."""
     team = team_of(cursor)
     left = [seat for seat in team.of_period(WEEK) if not team.is_there(seat)]
     assert left
@@ -138,7 +138,7 @@ def test_a_period_is_the_sum_of_its_days(home: Home, cursor: Simulator) -> None:
 
 
 def test_members_without_activity_have_no_rows(home: Home, cursor: Simulator) -> None:
-    """Others have, though the source calls them inactive: typed lines are no metric, but stored."""
+    """A member with only typed lines has a row: these are no metric, but are stored."""
     days = team_of(cursor).user_days(DAY)
     idle = next(seat for seat in team_of(cursor).seats if not any(days[seat.person.email]))
 
@@ -157,7 +157,7 @@ def test_members_without_activity_have_no_rows(home: Home, cursor: Simulator) ->
 
 
 def test_fetching_a_day_with_later_ones_changes_nothing(home: Home, own_cursor: Simulator) -> None:
-    """Somebody who joined on one of them is listed, without activity, on the days before."""
+    """A member who joined on a later day is listed, without activity, on the days before."""
     joined = max(seat.joined for seat in team_of(own_cursor).seats)
     first, last = joined - timedelta(2), joined - timedelta(1)
     fetch(home, first, last)
@@ -172,7 +172,7 @@ def test_fetching_a_day_with_later_ones_changes_nothing(home: Home, own_cursor: 
 
 @pytest.mark.slow
 def test_days_of_a_window_share_their_pages(home: Home, cursor: Simulator) -> None:
-    """They cost as many as one day; two more requests have the sums."""
+    """They need only as many pages as one day, and two more requests for the sums."""
     first = TODAY - timedelta(20)
     fetch(home, first, TODAY - timedelta(1))
     pages = [r.parameters for r in cursor.requests if r.endpoint == USAGE and not is_unpaged(r)]
@@ -193,7 +193,7 @@ def test_requests_never_exceed_thirty_days(home: Home, cursor: Simulator) -> Non
 
 @pytest.mark.slow
 def test_days_that_do_not_add_up_are_marked(home: Home, cursor: Simulator) -> None:
-    """Fetched once more, then stored; the sums are those of the answer without pages."""
+    """They are fetched once more, then stored; the sums come from the answer without pages."""
 
     def lower(body: dict[str, list[dict[str, int]]], _: Request) -> object:
         next(row for row in body["data"] if row["chatRequests"])["chatRequests"] -= 1
@@ -227,7 +227,7 @@ def test_second_night_fetches_unsettled_days_only(home: Home, own_cursor: Simula
     own_cursor.requests.clear()
     fetch(home, first, TODAY - timedelta(1))
     asked = [r.parameters["startDate"] for r in own_cursor.requests if r.endpoint == USAGE]
-    assert len(asked) == 3  # the sums of the newest days, those of the rest, and one page
+    assert len(asked) == 3  # the sums of the newest days, the sums of the others, and one page
 
 
 @pytest.mark.slow
@@ -246,7 +246,7 @@ def test_restated_days_are_found_by_their_sums(home: Home, own_cursor: Simulator
 
 @pytest.mark.slow
 def test_seats_are_the_members_of_now(home: Home, cursor: Simulator) -> None:
-    """Without an unpaid administrator; a person with two accounts has one."""
+    """Without an unpaid administrator; a person with two accounts has one seat."""
     team = team_of(cursor)
     fetch(home, DAY, DAY)
     with store_at(settings_of(home).store_url).reading() as reader:
@@ -258,7 +258,7 @@ def test_seats_are_the_members_of_now(home: Home, cursor: Simulator) -> None:
 
 @pytest.mark.slow
 def test_a_seat_that_was_removed_stays_known(home: Home, own_cursor: Simulator) -> None:
-    """The list of members may leave it out, or say that it is removed."""
+    """The list of members may omit it, or mark it as removed."""
 
     def remove(body: dict[str, list[dict[str, object]]], _: Request) -> object:
         body["teamMembers"][-1]["isRemoved"] = True
@@ -277,7 +277,7 @@ def test_a_seat_that_was_removed_stays_known(home: Home, own_cursor: Simulator) 
 def test_lost_days_are_warned_of(
     home: Home, cursor: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """How long Cursor keeps days is not documented: those that it lost may look empty."""
+    """How long Cursor keeps days is not documented: days that it has lost may look empty."""
 
     def lose(body: dict[str, list[dict[str, object]]], _: Request) -> object:
         body["data"] = [row for row in body["data"] if f"{row['day']}" > f"{SOUND}"]
@@ -294,7 +294,7 @@ def test_lost_days_are_warned_of(
 
 
 def test_day_over_two_years_old_is_refused(home: Home, cursor: Simulator) -> None:
-    """Whatever Cursor says of it: a day that it has lost looks like one without activity."""
+    """Whatever Cursor answers for it: a day that it has lost looks like one without activity."""
     oldest = TODAY - timedelta(days=730)
     old = oldest - timedelta(days=1)
     refused = f"{old} is more than two years ago.*begin with {oldest}"
@@ -309,7 +309,7 @@ def test_day_over_two_years_old_is_refused(home: Home, cursor: Simulator) -> Non
 
 @pytest.mark.slow
 def test_days_are_as_old_as_their_sweep(home: Home, cursor: Simulator) -> None:
-    """Not as the moment at which each was stored: what is settled depends on it."""
+    """Not as the moment at which each was stored: whether a day has settled depends on this."""
     ticks = iter(range(0, 10_000_000, 60))
     home.settings["MAX_CONCURRENCY"] = "1"
     assert cursor.requests == []
@@ -317,4 +317,4 @@ def test_days_are_as_old_as_their_sweep(home: Home, cursor: Simulator) -> None:
         settings_of(home), Window(SOUND, DAY), clock=lambda: NOON + timedelta(seconds=next(ticks))
     )
     first, second = (row.fetched_at for row in ledger(home).values())
-    assert second - first == timedelta(minutes=2)  # the sweep began after the first was asked for
+    assert second - first == timedelta(minutes=2)  # the sweep began after the request for the first

@@ -1,4 +1,4 @@
-"""Cursor's costs from usage events, against the team's own, and the closing of a billing cycle."""
+"""Cursor's costs from usage events, compared with the team's own, and the closing of a cycle."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def a_seat(sim: Simulator) -> Seat:
 
 
 def spend_more(cents: float, times: int | None = None) -> Fault:
-    """The first member was charged so much more than the events say."""
+    """The first member was charged more than the events' sum, by this many cents."""
 
     def change(body: Json, _: Request) -> Json:
         for field in ("spendCents", "overallSpendCents"):
@@ -71,7 +71,7 @@ def marks(home: Home) -> dict[date, list[str]]:
 
 @pytest.mark.slow
 def test_costs_equal_the_truth(home: Home, cursor: Simulator) -> None:
-    """On a dozen pages a day: of people, a service account, a cloud agent and of who has left;
+    """A dozen pages a day: costs of people, a service account, a cloud agent and people who left;
     refunds; amounts with the noise of binary floats.
     """
     with_costs(home, cursor)
@@ -86,7 +86,7 @@ def test_costs_equal_the_truth(home: Home, cursor: Simulator) -> None:
 
 
 def test_what_is_not_charged_by_tokens_has_unknown_tokens(home: Home, cursor: Simulator) -> None:
-    """And what the subscription includes is on no bill, but in the estimate."""
+    """What the subscription includes is on no bill, but in the estimate."""
     with_costs(home, cursor)
     with opened(home) as source:
         costs = source.costs.fetch_costs(Window(DAY, DAY))[DAY]
@@ -113,7 +113,7 @@ def test_service_account_named_like_an_address_is_no_person(home: Home, cursor: 
 
 @pytest.mark.slow
 def test_costs_of_two_accounts_are_counted_once(home: Home, own_cursor: Simulator) -> None:
-    """Events name an address, which two accounts may have."""
+    """Events name an address, which may belong to two accounts."""
     with_costs(home, own_cursor)
     team = team_of(own_cursor)
     twins = [seat for seat in team.seats if seat.share != (1, 1)]
@@ -129,7 +129,7 @@ def test_costs_of_two_accounts_are_counted_once(home: Home, own_cursor: Simulato
 
 
 def test_events_at_the_edges_of_a_day_count_once(home: Home, own_cursor: Simulator) -> None:
-    """Both ends of a request are included: one that ended at midnight would count twice."""
+    """Requests include both of their ends: if one ended at midnight, events would count twice."""
     with_costs(home, own_cursor)
     team, seat = team_of(own_cursor), a_seat(own_cursor)
     for moment in (start_of_day(DAY), end_of_day(DAY) - MILLISECOND):
@@ -177,7 +177,7 @@ def test_files_equal_the_truth(home: Home, own_cursor: Simulator) -> None:
 
 @pytest.mark.slow
 def test_second_night_fetches_unsettled_costs_only(home: Home, own_cursor: Simulator) -> None:
-    """Seven days in one request, and for the closing those of today and of the cycle's first."""
+    """Seven days in one request; for the closing, today's and those of the cycle's first day."""
     with_costs(home, own_cursor)
     fetch(home, FIRST, LAST)
     own_cursor.requests.clear()
@@ -191,7 +191,7 @@ def test_second_night_fetches_unsettled_costs_only(home: Home, own_cursor: Simul
 
 @pytest.mark.slow
 def test_a_cycle_that_adds_up_is_not_marked(home: Home, own_cursor: Simulator) -> None:
-    """It began within a day, and goes on today: neither is stored as a whole."""
+    """It began during a day, and goes on today: neither day is stored as a whole."""
     with_costs(home, own_cursor)
     fetch(home, FIRST, LAST)
     assert marks(home) == {day: [] for day in Window(FIRST, LAST).days()}
@@ -200,8 +200,8 @@ def test_a_cycle_that_adds_up_is_not_marked(home: Home, own_cursor: Simulator) -
 
 @pytest.mark.slow
 def test_a_cycle_that_does_not_add_up_is_marked(home: Home, own_cursor: Simulator) -> None:
-    """Its days are fetched once more, then marked: none of them is known to be the wrong one. The
-    next night that agrees removes the marks.
+    """Its days are fetched once more, then marked, as any of them may be wrong. The next night that
+    agrees removes the marks.
     """
     with_costs(home, own_cursor)
     own_cursor.add_fault(spend_more(0.02))
@@ -217,7 +217,7 @@ def test_a_cycle_that_does_not_add_up_is_marked(home: Home, own_cursor: Simulato
 
 @pytest.mark.slow
 def test_failing_comparison_is_named_as_such(home: Home, own_cursor: Simulator) -> None:
-    """The costs themselves came, and are stored."""
+    """The costs themselves arrived, and are stored."""
     with_costs(home, own_cursor)
     own_cursor.add_fault(Fault(status(500), SPEND))
     with pytest.raises(SourceUnavailable, match=r"^the costs of the billing period could not be"):
@@ -226,7 +226,7 @@ def test_failing_comparison_is_named_as_such(home: Home, own_cursor: Simulator) 
 
 
 def test_wrong_event_fails_the_costs_of_its_day_alone(home: Home, cursor: Simulator) -> None:
-    """Though those of several days come together."""
+    """Although events of several days arrive together."""
     with_costs(home, cursor)
     first = SOUND - timedelta(3)
 
@@ -244,7 +244,7 @@ def test_wrong_event_fails_the_costs_of_its_day_alone(home: Home, cursor: Simula
 
 @pytest.mark.slow
 def test_late_events_are_found_by_the_closing(home: Home, own_cursor: Simulator) -> None:
-    """A day that had settled is fetched again."""
+    """A settled day is then fetched again."""
     with_costs(home, own_cursor)
     home.settings["COST_SETTLE_DAYS"] = "0"
     fetch(home, FIRST, LAST)
@@ -257,7 +257,7 @@ def test_late_events_are_found_by_the_closing(home: Home, own_cursor: Simulator)
 
 @pytest.mark.slow
 def test_events_during_the_closing_are_no_difference(home: Home, own_cursor: Simulator) -> None:
-    """Spend is read before and after them: what came meanwhile is in the second answer alone."""
+    """Spend is read before and after the events: newer events are only in the second answer."""
     with_costs(home, own_cursor)
     own_cursor.add_fault(spend_more(-0.5, times=1))
     fetch(home, FIRST, LAST)

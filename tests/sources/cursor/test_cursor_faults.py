@@ -1,4 +1,4 @@
-"""What the program does with answers of Cursor that are not as documented: refuse, and say why."""
+"""Answers of Cursor that differ from the documentation are refused, with the reason."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def events(source: CursorSource) -> object:
 
 
 def spend(source: CursorSource) -> object:
-    """Every day of the cycle is stored, and free."""
+    """Fetch spend, with every day of the cycle stored and free."""
     return source.costs.close_period(lambda window: {day: [] for day in window.days()})
 
 
@@ -90,7 +90,7 @@ def twice(key: str) -> Effect:
 
 
 def repeated_page() -> Effect:
-    """Every page has the records of the first."""
+    """Every page has the records of the first page."""
     first: dict[str, list[Json]] = {}
 
     def edit(body: Json, request: Request) -> Json:
@@ -102,7 +102,7 @@ def repeated_page() -> Effect:
 
 
 def shifted(body: Json) -> None:
-    """A day that begins at midnight in another zone."""
+    """A day that begins at midnight in another time zone."""
     for row in body["data"]:
         row["date"] -= 3_600_000
 
@@ -214,7 +214,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_broken_answer_is_refused(home: Home, cursor: Simulator, name: str) -> None:
-    """The error names the endpoint, and the field or what contradicts the answer."""
+    """The error names the endpoint, and the field or the contradiction in the answer."""
     endpoint, effect, words = CASES[name]
     cursor.add_fault(Fault(effect, endpoint))
     with opened(home) as source, pytest.raises(ContractBroken) as caught:
@@ -250,7 +250,7 @@ def test_unknown_fields_change_no_figure(home: Home, cursor: Simulator, name: st
 
 @pytest.mark.slow
 def test_a_wrong_row_fails_its_day_alone(home: Home, cursor: Simulator) -> None:
-    """Days that were fetched together are fetched one by one."""
+    """Days that were fetched together are then fetched one by one."""
 
     def change(body: Json) -> None:
         for row in body["data"]:
@@ -264,7 +264,7 @@ def test_a_wrong_row_fails_its_day_alone(home: Home, cursor: Simulator) -> None:
 
 
 def test_a_member_without_a_row_of_a_day_is_missed(home: Home, cursor: Simulator) -> None:
-    """Also where the rows of other days came with it; those are right."""
+    """Even if the rows of other days came with it; those days are right."""
 
     def lose(body: Json) -> None:
         gone = [row for row in body["data"] if row["day"] == f"{DAY}"][:1]
@@ -288,7 +288,7 @@ def test_team_whose_people_have_all_left_is_no_renamed_field(home: Home, cursor:
 
 
 def test_capitals_make_no_other_people(home: Home, cursor: Simulator) -> None:
-    """Neither of usage nor of costs."""
+    """Neither in usage nor in costs."""
 
     def shout(body: Json) -> None:
         for row in body.get("data") or body.get("usageEvents", ()):
@@ -415,7 +415,7 @@ def test_unfinished_days_are_not_asked_for(home: Home, cursor: Simulator) -> Non
 
 @pytest.mark.slow
 def test_only_documented_requests_are_sent(home: Home, cursor: Simulator) -> None:
-    """The key may do more: set limits, and remove members."""
+    """The key would allow more: setting limits, and removing members."""
     home.settings["FETCH_COST"] = "auto"
     fetch(home, DAY, DAY)
     assert {(r.path.removeprefix(PREFIX), r.method) for r in cursor.requests} == {*ALLOWED.items()}
@@ -425,7 +425,7 @@ def test_only_documented_requests_are_sent(home: Home, cursor: Simulator) -> Non
 
 @pytest.mark.slow
 def test_days_wait_for_each_other(home: Home, cursor: Simulator) -> None:
-    """Eight threads ask for one page of days, not for eight."""
+    """Eight threads request one page of days, not eight."""
     home.settings["MAX_CONCURRENCY"] = "8"
     fetch(home, TODAY - timedelta(9), TODAY - timedelta(1))
     pages = [r.parameters["page"] for r in cursor.requests if "page" in r.parameters]

@@ -1,4 +1,4 @@
-"""How fast Cursor is asked: never more often in any minute than it allows."""
+"""The pace of requests to Cursor: never more in any minute than it allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCALE = 300  # a minute of the simulator is a fifth of a second
 
 @pytest.mark.slow
 def test_pace_holds_the_limits_of_any_minute(home: Home) -> None:
-    """With three quarters of a limit as the rate, and a quarter of it at once."""
+    """With three quarters of the limit as the rate, and one quarter as the burst."""
     organization = Organization(users=60, seed=49, today=TODAY)
     with Simulator(organization, clock_scale=SCALE, cursor_page=4) as sim:
         point_to(home, sim)
@@ -40,7 +40,7 @@ def test_pace_holds_the_limits_of_any_minute(home: Home) -> None:
 
 @pytest.mark.slow
 def test_pace_is_saved_between_runs(home: Home) -> None:
-    """Five requests at once by default, of which the next run has what this one left."""
+    """By default, five requests at once; the next run may use only those that this one left."""
     with Simulator(Organization(users=60, seed=49, today=TODAY)) as sim:
         point_to(home, sim)
         del home.settings["CURSOR_REQUESTS_PER_MINUTE"]

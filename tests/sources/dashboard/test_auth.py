@@ -26,7 +26,7 @@ from sessions import AUTH, FORMS, ONE_DAY, SHAPES, SIGN_IN, assert_no_secret, sa
 
 
 def curl(sim: Simulator) -> str:
-    """As a browser copies it: many lines, the session in the last of them."""
+    """As a browser copies it: many lines, with the session in the last one."""
     return (
         f"curl '{sim.url}/api/user-feature-stats' \\\n  -H 'accept: */*' \\\n"
         f"  -H 'user-agent: Mozilla/5.0' \\\n  -b 'theme=dark; _session={sim.cookie}'\n"
@@ -156,7 +156,7 @@ def test_closed_standard_input_is_refused(home: Home, sim: Simulator) -> None:
 
 @dataclass
 class Terminal:
-    """`--auth` on a pseudo-terminal; `shown` is all that it showed."""
+    """`--auth` on a pseudo-terminal; `shown` is all of its output so far."""
 
     process: subprocess.Popen[bytes]
     master: int
@@ -167,14 +167,14 @@ class Terminal:
         return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
 
     def read(self) -> bool:
-        """What is there by now; False at the end."""
+        """Read the output so far; False at the end."""
         assert time.monotonic() < self.deadline, self.shown
         try:
             chunk = os.read(self.master, 65536)
         except BlockingIOError:
             time.sleep(0.005)
             return True
-        except OSError:  # nobody has the other end open any more
+        except OSError:  # nobody has the other end open any longer
             return False
         self.shown += chunk
         return bool(chunk)
@@ -232,7 +232,7 @@ def test_paste_on_a_terminal_is_not_shown(form: str, signed_out: Home, sim: Simu
     with terminal(signed_out) as tty:
         tty.until_asked()
         for line in f"{paste}\n".splitlines(keepends=True):
-            tty.paste(line)  # a terminal may hand on a paste line by line
+            tty.paste(line)  # a terminal may pass on a paste line by line
             time.sleep(0.02)
         result = tty.end()
         assert tty.echo()
@@ -280,7 +280,7 @@ finally:
 
 @pytest.mark.slow
 def test_cookie_file_is_private_from_the_start(signed_out: Home, sim: Simulator) -> None:
-    # The hook looks at the folder before each file operation of the program.
+    # The hook checks the folder before each file operation of the program.
     watched = [str(signed_out.cookie_file.parent), "--home", str(signed_out.path), AUTH]
     done = subprocess.run(
         [sys.executable, "-c", WATCH, *watched],
@@ -337,7 +337,7 @@ def test_damaged_cookie_file_is_reported(data: bytes, home: Home, sim: Simulator
 
 
 def test_plain_map_of_cookies_is_converted(home: Home, start: Start) -> None:
-    """As the first tool for this dashboard wrote it."""
+    """The format that the first tool for this dashboard wrote."""
     sim = start(rolling=True)
     home.cookie_file.write_text(json.dumps({SESSION_COOKIE: sim.cookie, "theme": "dark"}))
     assert home.run(*ONE_DAY).code == 0

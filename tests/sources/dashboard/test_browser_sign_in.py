@@ -44,13 +44,13 @@ class Company:
     identity: IdentityProvider
 
     def signed_in(self) -> Result:
-        """The run, while a person signs in."""
+        """The result of the run in which a person signs in."""
         give_browser(self.home, port=True)
         with Person(self.home, sign_in):
             return self.home.run(*SIGN_IN)
 
     def then_expire(self, answer: Answer, _request: Request) -> Answer:
-        """A fault: the session is over after this answer."""
+        """A fault after whose answer the session expires."""
         self.sim.expire()
         return answer
 
@@ -78,7 +78,7 @@ def company(folder: Path, *, refuses: bool = False) -> Iterator[Company]:
 
 @pytest.fixture
 def dashboard(tmp_path: Path) -> Iterator[Company]:
-    """For what needs no real browser."""
+    """A company for tests that need no real browser."""
     with company(tmp_path) as found:
         yield found
 
@@ -93,7 +93,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 def open_to_others(folder: Path) -> list[str]:
-    """What other users can read, write or enter."""
+    """The files that other users can read, write or enter."""
     return [
         f"{path} {stat.S_IMODE(path.lstat().st_mode):04o}"
         for path in (folder, *folder.rglob("*"))
@@ -105,10 +105,10 @@ def open_to_others(folder: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.heavy
 def test_one_sign_in_lasts_for_later_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person signs in once. Then the session is renewed without anybody, also within a job, until
-    the identity provider asks again; and a cookie that lapsed is never saved.
+    """A person signs in once. Then the session is renewed without anybody, even within a job, until
+    the identity provider asks again. An expired cookie is never saved.
     """
-    # On a busy machine, a browser takes its time to show a page.
+    # On a busy machine, a browser takes a while to show a page.
     monkeypatch.setattr(browser_sign_in, "_ALONE_SECONDS", 15.0)
     with company(tmp_path) as at:
         home = at.home
@@ -140,7 +140,7 @@ def test_one_sign_in_lasts_for_later_jobs(tmp_path: Path, monkeypatch: pytest.Mo
         assert "stopped at localhost, which seems to ask for something" in asked.err
         assert at.stored == before
 
-        # The page shows itself with the profile's cookie; only a request finds out that it lapsed.
+        # The profile's cookie still shows the page; only a request reveals that it expired.
         at.sim.linger()
         home.cookie_file.unlink()
         lapsed = home.run(*RENEW)
@@ -177,7 +177,7 @@ def test_closed_window_ends_the_wait(tmp_path: Path) -> None:
 
 
 def served(at: Company, *cookies: dict[str, object], seconds: int = 60) -> Path:
-    """A browser that shows the dashboard's page, and has these cookies; returns its log."""
+    """A browser that shows the dashboard's page and has these cookies; returns its log."""
     page = {"targetInfos": [{"targetId": "1", "type": "page", "url": f"{at.sim.url}/"}]}
     body = f"serve(getTargets={page}, getCookies={{'cookies': {list(cookies)}}})"
     at.home.settings["SIGN_IN_TIMEOUT_SECONDS"] = f"{seconds}"
@@ -300,7 +300,7 @@ def test_profile_in_use_is_refused(dashboard: Company) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the command lines of processes")
 def test_lock_of_a_browser_that_was_killed_is_no_lock(tmp_path: Path) -> None:
-    """Another process has its number, as after a restart of the machine."""
+    """Another process has its process id, as may happen after a restart of the machine."""
     profile = tmp_path / PROFILE
     profile.mkdir(mode=0o700, parents=True)
     (profile / "SingletonLock").symlink_to(f"{os.uname().nodename}-{os.getpid()}")
@@ -333,7 +333,7 @@ def test_forget_removes_what_is_there(dashboard: Company) -> None:
 
 
 def test_failed_renewal_keeps_the_exit_code(dashboard: Company) -> None:
-    """AUTO_RENEW tries once, and a run whose session is over ends with 3 as before."""
+    """AUTO_RENEW tries once; then a run with an expired session ends with 3, as before."""
     starts = dashboard.home.path / "starts"
     give_program(dashboard.home, f"#!/bin/sh\necho started >> {starts}\nexit 1\n")
     dashboard.home.settings["AUTO_RENEW"] = "true"
@@ -344,7 +344,7 @@ def test_failed_renewal_keeps_the_exit_code(dashboard: Company) -> None:
 
 
 def test_renewal_takes_what_another_process_got_meanwhile(dashboard: Company) -> None:
-    """A run and `keep-alive` may find at the same moment that the session is over."""
+    """A run and `keep-alive` may notice at the same moment that the session has expired."""
     home, sim = dashboard.home, dashboard.sim
     starts = home.path / "starts"
     give_program(home, f"#!/bin/sh\necho started >> {starts}\nexit 1\n")
@@ -375,7 +375,7 @@ def test_profile_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_run_renews_once(dashboard: Company) -> None:
-    """The run has no session and gets one, which is soon over: the browser does not start again."""
+    """The run gets a session that soon expires, but does not start the browser again."""
     dashboard.home.settings["AUTO_RENEW"] = "true"
     log = served(dashboard, cookie_of(dashboard))
     dashboard.sim.add_fault(Fault(dashboard.then_expire, after=5, times=1))

@@ -1,4 +1,4 @@
-"""What a person may paste: every form gives the session, everything else a reason without it."""
+"""What a person may paste: every form gives the session, anything else a reason without it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Form = Callable[[str], str]
 
 
 def bash(text: str) -> str:
-    """Quoted as browsers do for a POSIX shell: `$'...'` where there is a quote or an `!`."""
+    """Quoted as browsers do for a POSIX shell: `$'...'` if there is a quote or an `!`."""
     if not re.search(r"['!\x00-\x1f]", text):
         return f"'{text}'"
     text = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -48,7 +48,7 @@ def bash(text: str) -> str:
 
 
 def cmd(text: str) -> str:
-    """Quoted as browsers do for cmd.exe: carets before what is special there."""
+    """Quoted as browsers do for cmd.exe: with carets before its special characters."""
     text = text.replace("\\", "\\\\").replace('"', '\\"')
     text = re.sub(r"[^a-zA-Z0-9\s_\-:=+~'/.,?;()*`]", r"^\g<0>", text)
     return f'^"{re.sub(r"%(?=[a-zA-Z0-9_])", "%^", text)}^"'
@@ -374,7 +374,7 @@ def test_refusal_never_repeats_the_paste(case: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_paste(text, HOST)
     assert reason in str(caught.value)
-    # What a log at DEBUG would show, with the errors that lie below.
+    # This is what a log at DEBUG would show, including the causes of the error.
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
@@ -419,7 +419,7 @@ def test_any_text_gives_cookies_or_a_usage_error(text: str, cookie_file: Path) -
     assert LEGAL_HEADER.fullmatch(sent(cookies, cookie_file))
 
 
-# A value in apostrophes looks like one that somebody quoted for a shell: these are removed.
+# A value in apostrophes looks as if it were quoted for a shell, so they are removed.
 @given(value=st.text(alphabet=OCTETS, min_size=1).filter(lambda v: v[0] + v[-1] != "''"))
 @example(value="0123$")
 @example(value="$''!^%41")

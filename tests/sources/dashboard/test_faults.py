@@ -1,4 +1,4 @@
-"""Answers that are not what the dashboard is known to give: refused whole, or said aloud."""
+"""Answers that the dashboard is not known to give are refused as a whole, or reported."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Effect, int, str]] = {
 
 
 def leave_files_of_an_earlier_run(home: Home, folder: Path, *names: str) -> set[str]:
-    """Returns what they are to be called after a run that failed."""
+    """Leave files; returns the names that they must have after a run that failed."""
     folder.mkdir(parents=True)
     for name in names:
         (folder / name).write_text("of an earlier run")
@@ -207,7 +207,7 @@ def test_refusal_says_what_to_do(home: Home, sim: Simulator, name: str) -> None:
 def test_fault_of_every_day_ends_the_job(
     home: Home, sim: Simulator, effect: Effect, code: int
 ) -> None:
-    """Of the first requests one is refused; what is in flight then may end, nothing else begins."""
+    """One of the first requests is refused; requests in flight may end, and no others begin."""
     home.settings["MAX_CONCURRENCY"] = "2"
     stale = leave_files_of_an_earlier_run(home, home.folder_of(WEEK), *WHOLE_EXPORT)
     sim.add_fault(Fault(effect, times=1))
@@ -219,7 +219,7 @@ def test_fault_of_every_day_ends_the_job(
 
 
 def test_redirect_without_location_is_refused(home: Home, sim: Simulator) -> None:
-    """A 304 or a redirect without Location tells of no new base URL, so it is a broken answer."""
+    """Without a Location, no new base URL is known, so the answer counts as broken."""
     sim.add_fault(Fault(status(302)))
     result = home.run(f"{DAY}")
     assert result.code == 5, result.err
@@ -248,7 +248,7 @@ def test_unknown_fields_become_columns(home: Home, sim: Simulator) -> None:
 
 
 def test_unknown_tenant_figure_becomes_a_row(home: Home, sim: Simulator) -> None:
-    """Under the name of its endpoint where the other one has the same."""
+    """It has its endpoint's name if both endpoints have a figure of this name."""
     monthly = Endpoint.MONTHLY_ACTIVE_USERS.value
     sim.add_fault(Fault(add_field("seats", {"paid": 9}), TENANT))
     sim.add_fault(Fault(add_field("seats", {"paid": 8}), monthly))
@@ -279,12 +279,12 @@ def test_missing_optional_field_is_a_blank_column(
 )
 @pytest.mark.slow
 def test_missing_figure_of_a_user_is_never_0(home: Home, sim: Simulator, fault: Effect) -> None:
-    """Also in the sum over the window, of which it would be a part."""
+    """Nor in the sum over the window, of which it would be a part."""
     chat = next(m for m in FIELDS if m.title == "Chat Messages")
     sim.add_fault(Fault(set_value(FIELDS[chat], 5), USERS))  # so that every user has a record
     sim.add_fault(Fault(fault, USERS, day=BROKEN_DAY))
     result = home.run(*WEEK_JOB)
-    assert result.code == 9, result.err  # the dashboard's totals are other users'
+    assert result.code == 9, result.err  # the dashboard's totals are those of other users
     assert f"{FIELDS[COUNT]} is unknown" in result.err
     rows = rows_of(home.folder_of(WEEK) / f"augment_metrics_{BROKEN_DAY}.csv")
     (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
@@ -304,7 +304,7 @@ def test_missing_figure_of_a_user_is_never_0(home: Home, sim: Simulator, fault: 
 
 @pytest.mark.slow
 def test_user_with_unknown_count_is_not_inactive(home: Home, sim: Simulator) -> None:
-    """No record means no activity; of a user with an unknown count and zeros nobody knows that."""
+    """No record means no activity, but zeros beside an unknown count do not."""
     counts = [m for m in FIELDS if m.kind is Kind.COUNT]
     for metric in counts:
         sim.add_fault(Fault(set_value(FIELDS[metric], None if metric is COUNT else 0, 0), USERS))
@@ -324,7 +324,7 @@ ONE_DAY_BROKEN: dict[str, tuple[Effect, str]] = {
 @pytest.mark.parametrize("name", ONE_DAY_BROKEN)
 @pytest.mark.slow
 def test_broken_day_costs_that_day_alone(home: Home, sim: Simulator, name: str) -> None:
-    """Exit 6; the day has no file that looks fresh, the window no sum; the manifest says why."""
+    """Exit 6; no file of the day looks fresh, and the window has no sum; the manifest says why."""
     effect, words = ONE_DAY_BROKEN[name]
     home.settings["MAX_RETRIES"] = "0"
     lost = {*pair(BROKEN_DAY), AGGREGATED}
@@ -369,7 +369,7 @@ def test_day_that_works_on_retry_is_complete(home: Home, sim: Simulator) -> None
 def test_no_day_at_all_leaves_no_file(
     home: Home, sim: Simulator, effect: Effect, code: int, requests: int
 ) -> None:
-    """A source that is down for all days is not asked for each a second time."""
+    """If a source is down for all days, it gets no second request for each of them."""
     home.settings["MAX_RETRIES"] = "0"
     stale = leave_files_of_an_earlier_run(home, home.daily_folder, *WHOLE_EXPORT)
     sim.add_fault(Fault(effect))
@@ -399,7 +399,7 @@ def test_value_of_any_size_is_written_or_refused(
     sim.add_fault(Fault(body(f'{{"userFeatureStats":[{record}]}}'), USERS))
     result = home.run(*([f"{DAY}"] if form == "day" else WEEK_JOB))
     assert "Traceback" not in result.err
-    assert result.code in (5, 9, 11), result.err  # zeros are not the dashboard's totals
+    assert result.code in (5, 9, 11), result.err  # the dashboard's totals are not zeros
     if result.code != 5:
         daily = home.folder_of(WEEK) / f"augment_metrics_{DAY}.csv"
         text = (home.data / CSV_NAME if form == "day" else daily).read_text()

@@ -1,4 +1,4 @@
-"""The session in the operating system's keyring, in place of a file."""
+"""The session in the operating system's keyring instead of a file."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ WINDOWS_LIMIT = 2560  # bytes of UTF-16 in an entry
 
 @pytest.fixture(autouse=True)
 def _library_as_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library finds keyrings once in a process, and here each run has its own environment."""
+    """The library finds keyrings once per process, but here each run has its own environment."""
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
     vars(keyring.backend.get_all_keyring).pop("saved_result", None)
 
 
 @pytest.fixture
 def secret_service(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretService]:
-    """A keyring for the runs of the home. Not one for all tests: after many changes, GNOME's mixes
-    up its entries, and once in a while it crashes.
+    """A keyring for the home's runs. It is not shared by all tests: after many changes, GNOME's
+    keyring mixes up its entries, and it sometimes crashes.
     """
     with running_service(tmp_path_factory.mktemp("keyring")) as service:
         service.use(home)
@@ -48,7 +48,7 @@ def secret_service(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def stored(service: SecretService, home: Home) -> dict[str, str]:
-    """The cookies in the keyring's entry of the home."""
+    """The cookies in the home's entry of the keyring."""
     text = service.secrets()[f"dashboard-scraper: {home.cookie_file}"]
     cookies: dict[str, str] = json.loads(b64decode(text))["cookies"]
     return cookies
@@ -99,7 +99,7 @@ def test_empty_keyring_asks_to_sign_in(signed_out: Home) -> None:
 
 
 def test_file_is_not_read_beside_the_keyring(signed_out: Home, sim: Simulator) -> None:
-    """It may be of another time, and of another account."""
+    """It may be from another time, and for another account."""
     signed_out.sign_in(sim)
     assert signed_out.run(*ONE_DAY).code == 3
 
@@ -161,11 +161,11 @@ def test_damaged_entry_is_not_sent(
     assert "is damaged" in result.err
 
 
-# What may be wrong with a keyring
+# Possible faults of a keyring
 
 
 class _Unencrypted(KeyringBackend):
-    """As the library's own kinds that it does not recommend; it is never asked for anything."""
+    """Like kinds that the library has but does not recommend; its methods are never called."""
 
     priority = 0.5
 
@@ -173,7 +173,7 @@ class _Unencrypted(KeyringBackend):
 
 
 class _Foreign(_Unencrypted):
-    """As one of keyrings.alt, some of which say that they are recommended."""
+    """Like one from keyrings.alt, some of which claim to be recommended."""
 
     priority = 9
     __module__ = "keyrings.alt.pyfs"
@@ -191,7 +191,7 @@ def test_insecure_keyring_is_refused(
 
 
 def test_first_secure_one_of_several_is_used(entry: KeyringStore, home: Home) -> None:
-    """The library finds those above too, and asks all in the order of their priority."""
+    """The library also finds the insecure ones above, and asks all in order of priority."""
     assert isinstance(keyring.get_keyring(), ChainerBackend)
     entry.write(b"mine")
     assert open_keyring(home.cookie_file).read() == b"mine"
@@ -220,7 +220,7 @@ def test_missing_keyring_is_said(
 def test_locked_keyring_is_said(
     home: Home, sim: Simulator, forks: Forks, secret_service: SecretService
 ) -> None:
-    """In a process of its own: the library leaves a connection open then."""
+    """In a process of its own, since the library leaves a connection open."""
     assert home.run(AUTH, "--no-check", stdin=sim.cookie).code == 0
     secret_service.lock()
     result = forks.run(home, *ONE_DAY)

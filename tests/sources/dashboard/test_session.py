@@ -30,8 +30,8 @@ pytestmark = pytest.mark.usefixtures("csv_alone")
 @pytest.mark.parametrize("concurrency", [1, 16])
 @pytest.mark.slow
 def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -> None:
-    """A request that others overtake may come with a value that is not valid any more: then it is
-    sent again with the newest.
+    """If other requests overtake a request, its cookie may no longer be valid: then it is sent
+    again with the newest one.
     """
     sim = start(rolling=True)
     save_cookies(

@@ -36,7 +36,7 @@ def cookie(value: str) -> dict[str, str]:
 
 
 def process(home: Home) -> CookieSession:
-    """The session as another process has it."""
+    """The session as another process sees it."""
     return CookieSession(FileStore(home.cookie_file), ORIGIN)
 
 
@@ -48,7 +48,7 @@ def signed_in(home: Home) -> Home:
 
 @contextmanager
 def waiting(session: CookieSession, value: str, folder: Path) -> Iterator[None]:
-    """A process that has got a renewal, and stores it only after the block."""
+    """A process that has received a renewal, but stores it only after the block."""
     thread = threading.Thread(target=session.renew, args=[cookie(value)])
     before = len([*folder.iterdir()])
     with turn_in(folder):
@@ -61,7 +61,7 @@ def waiting(session: CookieSession, value: str, folder: Path) -> Iterator[None]:
 
 
 def set_stored(path: Path, **values: object) -> None:
-    """Store something else, as a process that was faster."""
+    """Store other values, as a faster process would."""
     stored = msgspec.json.decode(path.read_bytes())
     path.write_bytes(msgspec.json.encode(stored | values))
 
@@ -103,7 +103,7 @@ def test_damaged_file_is_replaced_by_a_renewal(signed_in: Home) -> None:
 
 
 def test_refused_process_takes_what_another_stored(home: Home, sim: Simulator) -> None:
-    """As where each renewal ends the session before it at once."""
+    """For example, if each renewal ends the previous session at once."""
     window = Window(yesterday(), yesterday())
     with closing(DashboardSource(settings_of(home))) as source:
         source.check(window)

@@ -1,4 +1,4 @@
-"""The ways in which a body can be incomplete: tried again, then an error; never figures."""
+"""The ways in which a body can be incomplete: retried, then an error; never figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["each"]
 
 
 def by_close(effect: Effect) -> Effect:
-    """The body ends with the connection; all of it is sent."""
+    """Send the whole body, and end it by closing the connection."""
 
     def doubled(answer: Answer, request: Request) -> Answer:
         answer = effect(answer, request)
@@ -42,7 +42,7 @@ def by_close(effect: Effect) -> Effect:
 
 
 def flipped(data: bytes) -> bytes:
-    """One bit of the checksum is another."""
+    """Flip one bit of the checksum."""
     return data[:-5] + bytes((data[-5] ^ 1,)) + data[-4:]
 
 
@@ -124,7 +124,7 @@ BROKEN: dict[str, Effect] = {
 
 
 def incomplete_at(each: Asking) -> dict[str, tuple[Effect, str]]:
-    """All at one endpoint, and one of each kind at the others: the same code reads every body."""
+    """Every kind at one endpoint, and a few at the others: the same code reads every body."""
     names = list(INCOMPLETE) if each.endpoint == ALL_AT else FEW
     return {name: INCOMPLETE[name] for name in names}
 
@@ -181,7 +181,7 @@ def packed(data: bytes, encoding: str) -> bytes:
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
 def test_body_without_bound_is_refused(api: Simulator, encoding: str) -> None:
-    """Of a compressed one, a kilobyte may hold a megabyte: what counts is what it becomes."""
+    """A kilobyte of a compressed body may hold a megabyte: its decompressed size counts."""
     data = b"[" + b" " * (1 << 20) + b"]"
     named = (("Content-Encoding", encoding),) if encoding else ()
     api.add_fault(

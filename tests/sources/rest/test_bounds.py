@@ -1,5 +1,5 @@
-"""Whatever a source makes large has a bound, and a message that says which; none costs the memory,
-and what nobody knows costs no user's own figures.
+"""Everything that a source can make large has a bound, which a message names. Nothing uses up the
+memory, and unknown data costs no user's own figures.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ MIB = 1 << 20
 
 
 class Endless:
-    """A body that goes on with the same bytes after the first."""
+    """A body that starts with `first`, and then repeats `again` without end."""
 
     def __init__(self, again: bytes, first: bytes = b"") -> None:
         self.again = again
@@ -123,7 +123,7 @@ def test_decompression_bomb_is_refused(home: Home, sim: Simulator) -> None:
 
 @pytest.mark.parametrize("size", [MIB - 1, MIB, MIB + 1, 2 * MIB])
 def test_decompression_steps_do_not_change_the_body(size: int) -> None:
-    """Also where the last bytes are within the decompressor when its input has been read."""
+    """Even if the last bytes are still in the decompressor when its input has been read."""
     text = b"[" + b" " * (size - 2) + b"]"
     bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     for encoding, packed in {
@@ -147,7 +147,7 @@ class Whole:
 
 @pytest.fixture
 def without_end() -> Iterator[str]:
-    """The URL of a server that sends blanks until nobody takes them any more."""
+    """The URL of a server that sends spaces until nobody reads any more."""
 
     def serve() -> None:
         connection, _ = listening.accept()
@@ -179,7 +179,7 @@ def test_server_that_never_stops_sending_is_left(without_end: str) -> None:
 
 
 def test_too_many_values_are_refused_before_decoding(home: Home, sim: Simulator) -> None:
-    """Three bytes of text for each, and 70 of memory."""
+    """Each takes three bytes of text, and 70 of memory."""
     body = b'{"userFeatureStats":[' + b"{}," * MOST_VALUES + b"{}]}"
     sim.add_fault(Fault(raw_body(body), USERS))
     with pytest.raises(ContractBroken, match=f"{USERS}: .* more than {MOST_VALUES:,} values"):
@@ -195,7 +195,7 @@ def test_too_many_fields_beside_records_are_refused(home: Home, sim: Simulator) 
 
 
 def test_long_answer_may_consist_of_records() -> None:
-    """Of one that is longer than 16 MiB, the fields beside them are counted beforehand."""
+    """In an answer longer than 16 MiB, the fields beside the records are counted beforehand."""
     records = b"[" + b",".join([b'"%01000d"' % 0] * 17_000) + b"]"
     page = parse_page(USERS, "userFeatureStats", b'{"userFeatureStats":' + records + b"}")
     assert len(bytes(page.records)) == len(records)
@@ -213,7 +213,7 @@ def test_pages_with_ever_new_records_are_cut_off() -> None:
         refuse_too_many(USERS, MAX_RECORDS + 1)
 
 
-# Fields that nobody knows
+# Unknown fields
 
 
 def nested(levels: int) -> Any:
@@ -242,7 +242,7 @@ SILLY: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def with_fields(fields: dict[str, Any]) -> Any:
-    """The third record has these too."""
+    """Add these fields to the third record."""
 
     def effect(answer: Answer, _request: Request) -> Answer:
         body = msgspec.json.decode(answer.body)
@@ -257,7 +257,7 @@ def with_fields(fields: dict[str, Any]) -> Any:
 def test_unknown_field_beyond_a_bound_is_left_out(
     home: Home, start: Start, start_api: Start, caplog: Log, name: str
 ) -> None:
-    """For both sources; nobody's figures are lost."""
+    """For both sources; no user's figures are lost."""
     fields, words = SILLY[name]
     expected, sim = users_after(home, start())
     sim.add_fault(Fault(with_fields(fields), USERS))
@@ -314,7 +314,7 @@ def test_distinct_unknown_names_are_bounded(home: Home, sim: Simulator, caplog: 
 
 @pytest.mark.parametrize("field", ["editor", "language"])
 def test_names_of_editors_are_bounded(home: Home, api: Simulator, field: str) -> None:
-    """Beyond it, the day's editors and languages are refused, and its users stored."""
+    """Beyond the bound, the day's editors and languages are refused, but its users are stored."""
     for length, refused in ((200, False), (201, True), (5_000_000, True)):
         api.clear_faults()
         api.add_fault(Fault(set_value(field, "e" * length, record=1), EDITORS))

@@ -1,4 +1,4 @@
-"""Time and size limits hold for all of an answer, from the name's look-up to the last byte."""
+"""Time and size limits apply to a whole answer, from the look-up of the name to the last byte."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def get(
 
 
 def refused(sim: Simulator, **limits: Any) -> str:
-    """Why the request failed."""
+    """The error message of a request that fails."""
     with pytest.raises(SourceUnavailable) as caught:
         get(sim, **limits)
     return str(caught.value)
@@ -62,7 +62,7 @@ def refused(sim: Simulator, **limits: Any) -> str:
 @pytest.mark.parametrize("name", ENDLESS)
 @pytest.mark.slow
 def test_endless_head_is_one_failed_attempt(api: Simulator, name: str) -> None:
-    """Of the longest silence, not of the whole budget: there is time for another attempt."""
+    """It takes the longest silence, not the whole budget: there is time for another attempt."""
     effect, timeout, words = ENDLESS[name]
     api.add_fault(Fault(effect))
     said = refused(api, timeout=timeout, retries=1, budget=120)
@@ -127,7 +127,7 @@ def test_large_head_within_the_bounds_is_read(api: Simulator) -> None:
 
 
 def test_cut_headers_are_no_refusal(api: Simulator) -> None:
-    """The status line came, and says 401; but who knows what else would have come."""
+    """The status line came with 401, but the missing part is unknown."""
     api.add_fault(Fault(status(401), times=1))
     api.add_fault(Fault(cut_body("head"), times=1))
     assert get(api, retries=1).status == 200
@@ -145,7 +145,7 @@ def test_slow_page_of_a_refusal_does_not_hide_it(
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(60)
         yield listening
@@ -173,7 +173,7 @@ def test_handshake_that_hangs_is_bounded(silent: socket.socket) -> None:
 
 @pytest.mark.slow
 def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be interrupted: its thread is left behind."""
+    """It cannot be interrupted, so its thread is left behind."""
     answered = threading.Event()
 
     def look_up(*_question: object, **_options: object) -> None:
@@ -218,11 +218,11 @@ def test_signal_ends_a_run_within_seconds(
 
 @contextlib.contextmanager
 def hanging(sim: Simulator, silent: socket.socket, state: str) -> Iterator[None]:
-    """The run waits for the rest of an answer, or for the other side of the handshake."""
+    """The run waits for the rest of an answer, or for the server's part of the handshake."""
     if state == "handshake":
         connection, _ = silent.accept()
         with connection:
-            connection.recv(1)  # of the client's part of the handshake
+            connection.recv(1)  # the client's part of the handshake
             yield
         return
     deadline = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""What nothing depends on may be odd for one user: it is unknown then, and nothing else is lost."""
+"""A value on which nothing depends may be odd for one user: it is unknown; nothing else is lost."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ SENTINELS = [
 
 
 def name_of(field: str) -> str:
-    """Of a figure, by the dashboard's name of it or ours."""
+    """The name of a figure, given by the dashboard's name or by ours."""
     return next((metric.name for metric, each in FIELDS.items() if each == field), field)
 
 
 def without(users: list[UserUsage], which: int, *fields: str) -> list[UserUsage]:
-    """The users as they are, but for these figures of one of them."""
+    """The users, with these figures of one of them unknown."""
     one = users[which]
     figures = structs.replace(one.figures, **dict.fromkeys(map(name_of, fields)))
     changed = structs.replace(one, figures=figures)
@@ -77,7 +77,7 @@ def without(users: list[UserUsage], which: int, *fields: str) -> list[UserUsage]
 
 @pytest.fixture
 def users(home: Home, sim: Simulator) -> list[UserUsage]:
-    """All of the day, without any fault. They come sorted, as they do from the simulator."""
+    """All users of the day, without any fault. They are sorted, as the simulator sends them."""
     home.settings["MAX_RETRIES"] = "0"
     found = users_of(home)
     assert sim.count() == 1
@@ -137,7 +137,7 @@ def test_spelled_unknown_is_no_count(home: Home, sim: Simulator, users: list[Use
 
 
 def bare(field: str, text: bytes) -> Effect:
-    """A number that JSON does not have, in the fourth record."""
+    """A number that JSON does not allow, in the fourth record."""
 
     def effect(answer: Answer, request: Request) -> Answer:
         answer = set_value(field, "PLACE", record=3)(answer, request)
@@ -150,7 +150,7 @@ def bare(field: str, text: bytes) -> Effect:
 def test_invalid_number_is_an_unknown_rate(
     home: Home, sim: Simulator, users: list[UserUsage], text: bytes
 ) -> None:
-    """Also where a name looks like it."""
+    """Also if a name looks like such a number."""
     which = by_name(home, users, sim)
     sim.add_fault(Fault(bare(FIELDS[RATE], text), USERS))
     assert users_of(home) == without(users, which, FIELDS[RATE])
@@ -185,7 +185,7 @@ def test_odd_values_have_one_warning_per_field(
 def test_last_seen_before_first_seen_is_unknown(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
-    """Within a day it is how moments were rounded."""
+    """Within a day, the order may be due to rounding."""
     which = by_name(home, users, sim)
     sim.add_fault(Fault(set_value(FIELDS[FIRST_SEEN], "2025-10-21T10:00:00.5Z", 3), USERS))
     sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "2025-10-21T10:00:00Z", 3), USERS))
@@ -214,7 +214,7 @@ def test_moments_are_in_utc_whatever_their_offset(
 def test_unknown_field_with_a_taken_name_is_left_out(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
-    """Nothing depends on it, and the day on nothing of it."""
+    """Nothing depends on such a field, so the day is not lost."""
     sim.add_fault(Fault(add_field(COUNT.title, 1, 0), USERS))
     sim.add_fault(Fault(add_field("a", {"b": 2, "c": 3}, 1), USERS))
     sim.add_fault(Fault(add_field("a.b", 1, 1), USERS))
@@ -255,7 +255,7 @@ def test_odd_active_days_of_analytics_are_unknown(
 
 @on_sqlite
 def test_stored_sentinel_is_unknown_everywhere(home: Home, start: Start, store_url: str) -> None:
-    """Settled days are not fetched again, so it stays in the store, but is never shown."""
+    """Settled days are not fetched again, so it stays in the store, but it is never shown."""
     start()
     last = WINDOW.end
     backfill(home, last, last, datetime.now(UTC))
@@ -282,7 +282,7 @@ def test_no_valid_moment_is_a_blank_column(
 
 
 def test_odd_tenant_figure_costs_no_day(home: Home, sim: Simulator, caplog: Log) -> None:
-    """The day's check needs the known ones alone; the period's file has what has a name."""
+    """The day's check needs only the known figures; the period's file has those with a name."""
     effect = add_field("seats", {"paid": 9})
     sim.add_fault(Fault(effect, TENANT))
     sim.add_fault(Fault(add_field("seats.paid", 1), TENANT))

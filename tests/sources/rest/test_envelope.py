@@ -1,5 +1,5 @@
-"""What an answer says of itself is heard, for both sources: what contradicts its records is an
-error that names the field, and so is what nobody knows.
+"""What an answer says about itself is checked, for both sources: a contradiction to its records is
+an error that names the field, and so is anything unknown.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
 NEXT = MIDNIGHT + timedelta(days=1)
 SECONDS = int(NEXT.timestamp())
 
-# By the path of the field: values that contradict the records, and values that do not.
+# By path of the field: values that contradict the records, and values that do not.
 ENVELOPE_FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
     "partial": ([True, 1, "true", [f"{DAY}"]], [False, None, "", "false", 0]),
     "isTruncated": ([True], [False]),
@@ -118,7 +118,7 @@ ENVELOPE_FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
 
 
 def heard(path: str, value: object) -> None:
-    """An answer of one page with two records, and the field beside them."""
+    """Read an answer of one page with two records, and this field beside them."""
     fields = value
     for name in reversed(path.split(".")):
         fields = {name: fields}
@@ -187,7 +187,7 @@ OF_FIGURES: dict[str, list[Any]] = {
 
 
 def test_tenants_figures_say_what_they_are_too(home: Home, sim: Simulator) -> None:
-    """What else stands beside the known counts is a figure that is not known yet."""
+    """Other fields beside the known counts are unknown figures."""
     with dashboard(home) as source:
         expected = source.fetch_totals(WINDOW)
         for name, values in OF_FIGURES.items():
@@ -234,7 +234,7 @@ def test_totals_are_those_of_all_pages(home: Home, start: Start, style: Any) -> 
 
 
 def numbered(answer: Answer, request: Request) -> Answer:
-    """A page that says its own number, how many it has, and how many came before."""
+    """A page that gives its own number, the number of pages, and the number of earlier ones."""
     body = msgspec.json.decode(answer.body)
     before = int(request.query.get("cursor", "0.0").rpartition(".")[2])
     body |= {"count": len(body["userFeatureStats"]), "page": 1 + before // 5, "offset": before}
@@ -307,7 +307,7 @@ SAME_DAY: dict[str, object] = {
 def test_record_of_another_day_refuses_the_answer(
     home: Home, start: Start, start_api: Start, endpoint: str, users: Callable[[Home], list[Any]]
 ) -> None:
-    """What may be something else, as when a member started, is an unknown field."""
+    """A value that may mean something else, such as a member's first day, is an unknown field."""
     sim = asking(endpoint, home, start, start_api).sim
     expected = users(home)
     for name, value in OTHER_DAYS.items():
@@ -351,18 +351,18 @@ def test_more_active_days_than_requested_are_refused(
 
 @pytest.mark.slow
 def test_setting_cannot_hide_the_days_field(home: Home, sim: Simulator) -> None:
-    """A day of the daily job that is answered for another window is missing: exit 6."""
+    """If a day of the daily job is answered for another window, it is missing: exit 6."""
     sim.add_fault(Fault(set_value(FIELDS[DAYS], 6), USERS, day=DAY))
     result = home.run("--daily", f"{BEFORE}", f"{DAY}")
     assert result.code == 6, result.err
     assert f"{DAY} failed: {USERS}: {FIELDS[DAYS]} of " in result.err
 
 
-# Keys that stand twice
+# Repeated keys
 
 
 def keys_of(endpoint: str) -> list[str]:
-    """Of an answer, of its records, and of objects within them."""
+    """Keys of an answer, of its records, and of objects within them."""
     of_lists = {
         USERS: [
             "userFeatureStats",
@@ -411,7 +411,7 @@ def test_repeated_key_is_found_in_every_spelling(home: Home, sim: Simulator, nam
 
 
 def test_commas_in_texts_are_no_keys(home: Home, sim: Simulator) -> None:
-    """Every key is looked at then, and none is found."""
+    """Then every key is checked, and no repeated one is found."""
     sim.add_fault(Fault(set_value("userEmail", '"a,b": ,@example.com', record=2), USERS))
     sim.add_fault(Fault(add_field("novel", ['{"a":1,"a":2}', {}, [], [1, 2]], record=3), USERS))
     assert '"a,b": ,@example.com' in {user.user for user in users_of(home)}
@@ -433,7 +433,7 @@ def test_empty_lists_have_no_keys() -> None:
 
 
 def zeros(answer: Answer, _request: Request) -> Answer:
-    """What `daily-usage` and `dau-count` say of days without anybody."""
+    """What `daily-usage` and `dau-count` answer for days without anybody."""
     body = msgspec.json.decode(answer.body)
     for day in body.get("daily_active_user_counts", []):
         day[USER_COUNT.name] = 0
@@ -444,7 +444,7 @@ def zeros(answer: Answer, _request: Request) -> Answer:
 
 @pytest.mark.slow
 def test_totals_of_zero_are_checked_with_users(home: Home, api: Simulator) -> None:
-    """They are stored, and what does not add up is said."""
+    """They are stored, and differences are reported."""
     expected = active_users_of(home)
     api.requests.clear()
     for endpoint in ("daily-usage", "dau-count"):

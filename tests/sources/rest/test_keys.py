@@ -1,4 +1,4 @@
-"""Secrets of sources: where they are read from, and which requests get them."""
+"""Secrets of sources: where they are read from, and to which requests they are added."""
 
 from __future__ import annotations
 

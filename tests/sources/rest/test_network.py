@@ -1,4 +1,4 @@
-"""The way to the dashboard: base URLs, TLS, proxies, and what a log may say of a URL."""
+"""The way to the dashboard: base URLs, TLS, proxies, and how a log shows a URL."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def assert_whole(home: Home, *words: str) -> str:
 
 
 def assert_failed(home: Home, code: int, *words: str) -> str:
-    """The run ends with the code and an error that has the words; no file; returns its log."""
+    """The run ends with the code, these words in its error, and no file; returns its log."""
     result = home.run(f"{DAY}", "--log-level", "DEBUG")
     assert result.code == code, result.err
     (error,) = (line for line in result.err.splitlines() if " ERROR " in line)
@@ -93,7 +93,7 @@ def test_a_base_url_may_have_a_path(home: Home, sim: Simulator, base: str, path:
 
 
 def test_dates_are_sent_as_compact_json(home: Home, sim: Simulator) -> None:
-    """With spaces the server answers without data."""
+    """If there are spaces, the server answers without data."""
     assert home.run("10-01-2025", "2025-10-21").code == 0
     assert [request.query for request in sim.requests] == [
         {
@@ -114,7 +114,7 @@ def test_an_unknown_host_is_an_unavailable_source(home: Home) -> None:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Forwards what names `HOST`, and any tunnel, to one simulator; asks for `credentials`."""
+    """Forwards requests to `HOST`, and any tunnel, to one simulator; requires `credentials`."""
 
     daemon_threads = True
 
@@ -183,7 +183,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def proxies() -> Iterator[list[Proxy]]:
-    """Those that a test began; they end with it."""
+    """The proxies that a test starts; they end with it."""
     begun: list[Proxy] = []
     yield begun
     for proxy in begun:
@@ -220,7 +220,7 @@ def test_no_proxy_is_honoured(home: Home, sim: Simulator, closed_port: int) -> N
 def test_proxy_password_is_sent_but_not_logged(
     home: Home, sim: Simulator, proxies: list[Proxy], closed_port: int
 ) -> None:
-    """Where it works, where the proxy refuses it, and where there is no proxy at all."""
+    """If it works, if the proxy refuses it, and if there is no proxy at all."""
     proxy = begin(proxies, sim, CREDENTIALS)
     sign_in_at(home, f"http://{HOST}/", sim.cookie)
     logs = []
@@ -246,7 +246,7 @@ def test_malformed_proxy_is_a_usage_error(home: Home, sim: Simulator, proxy: str
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate that only itself vouches for, and its key."""
+    """A self-signed certificate, and its key."""
     folder = tmp_path_factory.mktemp("tls")
     files = (f"{folder / 'certificate.pem'}", f"{folder / 'key.pem'}")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
@@ -264,7 +264,7 @@ def secure(start: Start, certificate: tuple[str, str]) -> Simulator:
 def test_untrusted_certificate_is_not_retried(
     home: Home, secure: Simulator, proxies: list[Proxy]
 ) -> None:
-    """Counted in tunnels: what fails before the first byte of a request reaches no server."""
+    """Tunnels are counted, as failures before the first byte of a request reach no server."""
     proxy = begin(proxies, secure)
     home.settings["HTTPS_PROXY"] = f"http://127.0.0.1:{proxy.port}"
     assert_failed(home, 4, "certificate verify failed", "REQUESTS_CA_BUNDLE")
@@ -296,7 +296,7 @@ def test_certificate_of_another_host_is_refused(
 def test_certificates_are_read_again_only_where_they_changed(
     tmp_path: Path, certificate: tuple[str, str]
 ) -> None:
-    """A run that goes on for months, as `watch` does, trusts a new file without a restart."""
+    """A run that lasts for months, such as `watch`, trusts a new file without a restart."""
     place = tmp_path / "ca.pem"
     place.write_bytes(Path(certificate[0]).read_bytes())
     first = trusting(f"{place}")
@@ -354,7 +354,7 @@ def cursors_of(sim: Simulator) -> set[str]:
 def test_no_cursor_and_no_cookie_is_in_any_log(
     home: Home, start: Start, style: str, effect: object
 ) -> None:
-    """Whether the later pages come, fail for good, or have headers that a library complains of."""
+    """If later pages arrive, fail for good, or have headers about which a library complains."""
     sim = start(paging=Paging(style, page_size=5))  # type: ignore[arg-type]
     if callable(effect):
         sim.add_fault(Fault(effect, after=1))
@@ -366,7 +366,7 @@ def test_no_cursor_and_no_cookie_is_in_any_log(
 
 
 def test_failure_on_a_later_page_logs_no_cursor(home: Home) -> None:
-    """Also not in the trace that DEBUG gives: the libraries' own messages hold whole URLs."""
+    """Not even in the traceback at DEBUG: the libraries' own messages contain whole URLs."""
     page = b'{"userFeatureStats":[],"next":"?cursor=opaque-secret"}'
 
     def answer_once(server: socket.socket) -> None:
@@ -395,7 +395,7 @@ def test_next_with_a_password_is_refused_unlogged(home: Home, sim: Simulator) ->
     assert "opaque-secret" not in log
 
 
-# Letters that stand in no other part of the URLs below, so that a leak cannot hide.
+# Characters that occur in no other part of the URLs below, so that a leak cannot hide.
 secrets = st.text("QWXYZ89", min_size=6)
 names = st.sampled_from(["cursor", "token", "next_cursor", "sig", "page_token", "key"])
 hosts = st.sampled_from([HOST, "127.0.0.1", "[::1]"])
@@ -424,7 +424,7 @@ def test_redacted_url_has_no_user_and_no_value(
     bare: str | None,
     fragment: str | None,
 ) -> None:
-    """`bare` is a value in the query that has no name."""
+    """`bare` is a value without a name in the query."""
     user = "" if auth is None else ":".join(part for part in auth if part) + "@"
     place = f"{host}{'' if port is None else f':{port}'}{path}"
     url = f"{scheme}://{user}{place}"

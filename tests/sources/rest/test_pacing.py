@@ -1,6 +1,6 @@
 """The token bucket: never ahead of the server's, saved between runs, and every thread waits for it.
 
-By itself it reads a clock that only the test moves on; over sockets, the real one.
+Alone, it reads a clock that only the test advances; over sockets, the real clock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DAU_COUNT = "dau-count"
 
 
 class Clock:
-    """Seconds that pass only when a test says so."""
+    """Seconds that pass only if a test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -67,7 +67,7 @@ def full(burst: int = BURST) -> Pace:
 
 
 def take_all(pace: Pace) -> int:
-    """How many requests may be sent at once; each is answered before the next."""
+    """How many requests may be sent at once; each is answered before the next one."""
     taken = 0
     while not pace.take():
         pace.answered()
@@ -112,7 +112,7 @@ def test_bucket_does_not_fill_during_a_request(
 
 
 class Server:
-    """The other bucket: takes a token when a request arrives, and fills from the first one on."""
+    """The server's bucket: takes a token when a request arrives, and fills from the first on."""
 
     def __init__(self, burst: int, now: float) -> None:
         self._burst, self._tokens, self._filled = float(burst), float(burst), now
@@ -130,9 +130,9 @@ seconds = st.floats(0, 4) | st.sampled_from([0.0, 0.0, 1.0, 4.0])
 
 
 def refused(burst: int, workers: int, times: Times) -> list[float]:
-    """When the server refused a request, after the beginning; a simulation without any thread.
+    """When the server refused requests, in seconds from the beginning; simulated without threads.
 
-    `times` are of each request: how long its thread waits before it, and the ways there and back.
+    `times` has for each request how long its thread waits first, and how long both ways take.
     """
     patch, clock = clocked()
     begin, pace = clock.now, Pace(PER_MINUTE, burst)
@@ -168,7 +168,7 @@ def refused(burst: int, workers: int, times: Times) -> list[float]:
     return refusals
 
 
-# Requests that are under way for long while the server's bucket is full already.
+# Requests that take long to arrive, while the server's bucket is already full.
 @example(2, 3, [*[(0.0, 0.0, 0.0)] * 3, (0.0, 3.0, 0.0), (4.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
 @settings(deadline=None, max_examples=300)
 @given(st.integers(1, 5), st.integers(1, 8), st.lists(st.tuples(seconds, seconds, seconds)))
@@ -199,11 +199,11 @@ def test_estimate_depends_on_tokens_left(clock: Clock) -> None:
 
 
 class TestKept:
-    """From one run to the next, which has a clock of its own that counts from anywhere."""
+    """From one run to the next, whose clock may start at any number."""
 
     @pytest.fixture
     def left(self, clock: Clock) -> str:
-        """What a run left that has sent all but five and a half."""
+        """The state saved by a run that has five and a half requests left."""
         pace = full()
         assert take_all(pace) == BURST
         clock.now += 5.5
@@ -212,7 +212,7 @@ class TestKept:
         return text
 
     def resumed(self, saved: str | None, seconds: float = 0, burst: int = BURST) -> int:
-        """How many requests the next run may send at once, so many seconds after the moment."""
+        """How many requests the next run may send at once, this many seconds after the moment."""
         pace = full(burst)
         pace.resume(saved, MOMENT + timedelta(seconds=seconds))
         return take_all(pace)
@@ -275,7 +275,7 @@ class TestKept:
 
 
 def test_threads_share_one_bucket(clock: Clock) -> None:
-    """The interpreter may change the thread at every step; tokens come while they take them."""
+    """The interpreter may switch threads at every step; tokens arrive while they take them."""
     pace = Pace(PER_MINUTE, 1000)
     pace.refused()
     clock.now += 500 + 1e-6
@@ -331,7 +331,7 @@ def test_threads_of_one_session_are_never_refused(start_api: Start) -> None:
 
 @pytest.mark.slow
 def test_waiting_for_the_pace_costs_no_budget(api: Simulator) -> None:
-    """The second waits for longer than a request and its retries may take."""
+    """The second request waits for longer than a request and its retries may take."""
     with closing(http(api, Pace(60 / 2, 1), budget=1.8)) as over:
         assert [ask(over, api) for _ in range(2)] == [200] * 2
     first, second = (request.arrived for request in api.requests)
@@ -349,7 +349,7 @@ def test_a_retry_waits_for_its_turn_too(api: Simulator) -> None:
 
 @pytest.mark.slow
 def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
-    """The server's word is a second; then comes what its bucket got since, and not our burst."""
+    """After the second that the server asks for, only what its bucket gained since is left."""
     api.add_fault(Fault(status(429, "1"), times=1, after=1))
     with closing(http(api, Pace(60 / 0.4, BURST))) as over:
         assert [ask(over, api) for _ in range(5)] == [200] * 5
@@ -364,14 +364,14 @@ def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
 def test_waiting_run_stops_and_saves_its_bucket(
     home: Home, start_api: Start, forks: Forks, burst: int
 ) -> None:
-    """The next request would be in twenty minutes."""
+    """The next request would be sent in twenty minutes."""
     sim = start_api(twelve_users())
     home.settings |= {"ANALYTICS_REQUESTS_PER_MINUTE": "0.05", "ANALYTICS_BURST": f"{burst}"}
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     run = forks.start(home, "--last-28-days")
     try:
         until(lambda: sim.count() == burst)
-        time.sleep(0.3)  # mostly, the next one asks for its turn by then
+        time.sleep(0.3)  # usually, the next request is waiting for its turn by then
         run.kill(signal.SIGTERM)
         result = run.wait()
     finally:

@@ -1,4 +1,4 @@
-"""Answers in pages: read to the end in every style, never in a circle or to another origin."""
+"""Answers in pages: read to the end in every style, never in a circle or from another origin."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ STYLES = ("next", "next-relative", "cursor")
 
 @pytest.fixture(autouse=True)
 def _users_only(home: Home) -> None:
-    """One request a page."""
+    """One request per page."""
     home.settings["SCRAPE_ENDPOINTS"] = USERS
 
 
 def assert_refused(home: Home, sim: Simulator, requests: int, words: str = "") -> None:
-    """Exit 5 after so many requests, and no file."""
+    """Exit 5 after this many requests, and no file."""
     result = home.run(f"{DAY}")
     assert result.code == 5, result.err
     assert "Traceback" not in result.err
@@ -61,7 +61,7 @@ def assert_refused(home: Home, sim: Simulator, requests: int, words: str = "") -
 
 
 def edited(**fields: object) -> Effect:
-    """The first page with other fields beside its records."""
+    """The first page, with other fields beside its records."""
 
     def effect(answer: Answer, _request: Request) -> Answer:
         records = msgspec.json.decode(answer.body)[OWN_KEY]
@@ -144,7 +144,7 @@ ASTRAY = {
 def test_next_to_another_origin_is_refused(
     home: Home, sim: Simulator, elsewhere: socket.socket, name: str
 ) -> None:
-    """Exit 5; the other origin has not received so much as a connection."""
+    """Exit 5; the other origin has not even received a connection."""
     own, other = sim.url.rpartition(":")[2], elsewhere.getsockname()[1]
     sim.add_fault(Fault(next_elsewhere(ASTRAY[name].format(own=own, other=other, path=PATH))))
     assert_refused(home, sim, 1, "next leads to another origin")
@@ -173,7 +173,7 @@ def test_next_to_another_origin_costs_one_day(
 
 
 def same_page_with_new_cursors() -> Effect:
-    """The first page again and again, each time with a cursor that was never there."""
+    """The first page again and again, each time with a new cursor."""
     cursors = iter(range(1000))
 
     def effect(answer: Answer, request: Request) -> Answer:
@@ -220,7 +220,7 @@ def test_next_to_the_page_itself_is_refused(home: Home, sim: Simulator) -> None:
 def test_same_user_on_two_pages_is_one_row(
     home: Home, start: Start, users_csv: bytes, style: Any
 ) -> None:
-    """A page shifts when somebody joins while the pages are read."""
+    """Pages shift if somebody joins while they are read."""
     start(paging=Paging(style, page_size=5)).add_fault(Fault(repeat_user()))
     assert home.run(f"{DAY}").code == 0
     assert (home.data / CSV_NAME).read_bytes() == users_csv
@@ -257,7 +257,7 @@ def test_link_header_to_more_pages_is_refused(home: Home, sim: Simulator, relati
 
 @pytest.mark.parametrize("name", NOT_UNDERSTOOD)
 def test_unknown_paging_is_refused(home: Home, sim: Simulator, name: str) -> None:
-    """Else the first page alone would look like the whole tenant."""
+    """Otherwise, the first page would look like the whole tenant."""
     sim.add_fault(Fault(edited(**NOT_UNDERSTOOD[name])))
     assert_refused(home, sim, 1, USERS)
 
@@ -294,7 +294,7 @@ def test_fault_of_a_later_page_retries_it_alone(home: Home, start: Start, users_
 
 
 def test_endless_pages_are_refused() -> None:
-    """Empty pages with ever new cursors; over a socket that would take too long."""
+    """Empty pages with ever new cursors; over a socket, this would take too long."""
     paginator = Paginator(USERS, "http://127.0.0.1/")
     url: str | None = "http://127.0.0.1/"
     with pytest.raises(ContractBroken, match=f"more than {MAX_PAGES} pages"):
@@ -305,7 +305,7 @@ def test_endless_pages_are_refused() -> None:
 
 
 def test_white_space_before_a_list_is_skipped() -> None:
-    """However much of it."""
+    """However long it is."""
     for space in (b"", b" ", b"\r\n" * 100):
         page = parse_page(USERS, OWN_KEY, space + b'{"items":' + space + b"[ ]}" + space)
         assert bytes(page.records).split() == [b"[", b"]"]
@@ -333,7 +333,7 @@ def test_records_of_another_api_are_flattened(home: Home, sim: Simulator, shape:
 
 @pytest.mark.slow
 def test_records_of_another_api_have_no_days(home: Home, sim: Simulator) -> None:
-    """The daily job would make empty days of them: exit 5, and no file."""
+    """The daily job would turn them into empty days: exit 5, and no file."""
     sim.add_fault(Fault(raw_body(b'{"items":' + OTHERS + b"}")))
     result = home.run("--last-28-days")
     assert result.code == 5, result.err

@@ -1,4 +1,4 @@
-"""Pages and redirects that came where data was due: a sign-in, or something that stands between."""
+"""Pages and redirects instead of data: a sign-in, or something between us and the source."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def refused(each: Asking, effect: Effect) -> ScraperError:
 
 @pytest.mark.slow
 def test_what_stands_between_is_no_expired_session(each: Asking) -> None:
-    """Exit 4: the source could not be reached; what came is named, and asked for once."""
+    """Exit 4: the source could not be reached. The page is named, and requested only once."""
     for name, (effect, words) in BLOCKED.items():
         before = each.requests()
         error = refused(each, effect)
@@ -90,7 +90,7 @@ def test_401_is_a_sign_in_whatever_its_page(each: Asking) -> None:
 
 
 def test_sign_in_page_is_an_expired_session(each: Asking) -> None:
-    """To a token, which has no sign-in page, it is not the API."""
+    """For a token, which has no sign-in page, it means that this is not the API."""
     session = is_dashboard(each.endpoint)
     for code, of_token in ((200, ContractBroken), (403, SourceUnavailable)):
         error = refused(each, html(code))
@@ -99,7 +99,7 @@ def test_sign_in_page_is_an_expired_session(each: Asking) -> None:
 
 
 def test_other_page_names_both_possibilities(home: Home, sim: Simulator) -> None:
-    """An application's own page may be that of an expired session, whatever its title."""
+    """An application's own page may mean an expired session, whatever its title."""
     for effect in (page("Augment"), raw_body(b"\n <html></html>", "text/plain")):
         sim.clear_faults()
         sim.add_fault(Fault(effect))
@@ -119,7 +119,7 @@ def test_other_page_names_both_possibilities(home: Home, sim: Simulator) -> None
 def test_redirect_elsewhere_names_both_causes(
     home: Home, sim: Simulator, location: str, sure: bool
 ) -> None:
-    """A single sign-on is on another host, and so is many a gateway."""
+    """A single sign-on is on another host, and so are many gateways."""
     sim.add_fault(Fault(redirect(location)))
     with pytest.raises(SignInRequired, match=r"has expired .sent to.*--auth") as caught:
         users_of(home)
@@ -134,7 +134,7 @@ def test_redirect_to_itself_is_no_new_address(home: Home, sim: Simulator) -> Non
 
 
 def test_page_is_reported_on_one_short_line(home: Home, start: Start) -> None:
-    """A title may repeat what was sent, or have what a terminal takes for a command."""
+    """A title may repeat what was sent, or contain control sequences for the terminal."""
     sim = start()
     title = f"blocked \x1b[31m\n {sim.cookie} <b> &lt;i&gt; {'word ' * 100}"
     sim.add_fault(Fault(page(title, 200, "x" * 500)))

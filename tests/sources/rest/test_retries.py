@@ -53,7 +53,7 @@ PASSING: dict[str, Effect] = {
     "cut, chunked": cut_body("chunked"),
     "cut, close": cut_body("close"),
 }
-# Values of Retry-After that name no time to wait: the program's own wait counts.
+# Values of Retry-After that give no time to wait: the program uses its own.
 NO_WAIT = {
     "negative": "-5",
     "empty": "",
@@ -69,7 +69,7 @@ NO_WAIT = {
 
 @pytest.fixture
 def users_only(home: Home) -> Home:
-    """One request a day, so that each one counted is an attempt."""
+    """One request per day, so that each counted request is an attempt."""
     home.settings["SCRAPE_ENDPOINTS"] = USERS
     return home
 
@@ -92,7 +92,7 @@ def assert_gave_up(result: Result, home: Home, *words: str) -> None:
 def test_temporary_fault_costs_only_requests(
     users_only: Home, sim: Simulator, users_csv: bytes, name: str
 ) -> None:
-    """Two failed attempts, then the answer: exit 0, three requests, the file as without faults."""
+    """Two failed attempts, then the answer: exit 0, three requests, and the same file."""
     add_passing_fault(users_only, sim, name, times=2)
     result = users_only.run(f"{DAY}")
     assert result.code == 0, result.err
@@ -106,7 +106,7 @@ def test_temporary_fault_costs_only_requests(
 def test_permanent_fault_ends_with_the_attempts(
     users_only: Home, sim: Simulator, name: str
 ) -> None:
-    """Attempts are MAX_RETRIES and one more; exit 4, and earlier files are set aside."""
+    """There are MAX_RETRIES + 1 attempts; exit 4, and earlier files are set aside."""
     users_only.settings["MAX_RETRIES"] = "1"
     users_only.data.mkdir()
     (users_only.data / CSV_NAME).write_text("of an earlier run")
@@ -162,7 +162,7 @@ def test_time_budget_ends_retries_early(users_only: Home, sim: Simulator) -> Non
 def test_slow_answer_cannot_exceed_the_budget(
     users_only: Home, sim: Simulator, effect: Effect
 ) -> None:
-    """Neither silence within the timeout nor bytes that keep coming: one attempt, then the end."""
+    """Silence within the timeout and slowly arriving bytes both allow one attempt, then the end."""
     users_only.settings |= {"REQUEST_TIMEOUT_SECONDS": "300", "RETRY_BUDGET_SECONDS": "1.5"}
     sim.add_fault(Fault(effect))
     assert_gave_up(users_only.run(f"{DAY}"), users_only, "RETRY_BUDGET_SECONDS=1.5 is spent")
@@ -184,7 +184,7 @@ def after_seconds() -> str:
 
 
 def after_date() -> str:
-    """In whole seconds, so from 1 to 2 s from now."""
+    """In whole seconds, so 1 to 2 s from now."""
     return email.utils.formatdate(time.time() + 2, usegmt=True)
 
 
@@ -222,7 +222,7 @@ class TestLongRetryAfter:
     def test_is_clamped_to_a_minute(
         self, users_only: Home, sim: Simulator, forks: Forks, value: str
     ) -> None:
-        """The run is stopped as soon as it has logged for how long it will wait."""
+        """The run is stopped as soon as it has logged how long it will wait."""
         if value != "7200":
             policy = RetryPolicy(retries=1, backoff=0.5, timeout=30, budget=180)
             assert policy.wait(1, seconds_of(value)) == MAX_WAIT == 60
@@ -241,7 +241,7 @@ class TestLongRetryAfter:
 
 @pytest.mark.slow
 def test_retry_after_pauses_all_requests(users_only: Home, start: Start) -> None:
-    """After the refusal come only those that were in flight; then nothing, for the whole time."""
+    """After the refusal, only requests in flight arrive; then none for the whole pause."""
     workers, refused_at, seconds = 4, 6, 2
     users_only.settings["MAX_CONCURRENCY"] = f"{workers}"
     sim = start(latency=0.05)
@@ -251,18 +251,18 @@ def test_retry_after_pauses_all_requests(users_only: Home, start: Start) -> None
     arrived = sorted(request.arrived for request in sim.requests)
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrived)]
     before_the_pause = refused_at + 2 * workers
-    # One that was sent already may arrive a while after the refusal.
+    # A request that was already sent may arrive a while after the refusal.
     assert max(gaps[:before_the_pause]) > seconds / 2
 
 
 @pytest.mark.slow
 def test_extended_pause_holds_waiting_requests(users_only: Home, sim: Simulator) -> None:
-    """One asks for 2 s; another, in flight then, for 4 s more; nobody sends in between."""
+    """One refusal asks for 2 s, a later one for 4 s more: nothing is sent until both are over."""
     users_only.settings["MAX_CONCURRENCY"] = "3"
     first, second, third = (DAY - timedelta(n) for n in (27, 26, 25))
     sim.add_fault(Fault(status(429, "2"), day=first, times=1))
     sim.add_fault(Fault(status(503, "4"), day=second, times=1))
-    # Soon enough that a busy machine has this answer before the first pause is over.
+    # Early enough that even a busy machine has this answer before the first pause ends.
     sim.add_fault(Fault(hang(0.3), day=second, times=1))
     sim.add_fault(Fault(hang(0.1), day=third, times=1))
     assert users_only.run(*JOB).code == 0
@@ -277,9 +277,9 @@ def test_extended_pause_holds_waiting_requests(users_only: Home, sim: Simulator)
 
 @pytest.mark.slow
 def test_pause_of_another_request_costs_no_budget(users_only: Home, sim: Simulator) -> None:
-    """The budget is for a request and its retries; before the first attempt there was none.
+    """The budget covers a request and its retries, not the pause before its first attempt.
 
-    The day that was refused has no time to wait; it works in the second round.
+    The refused day has no time to wait; it succeeds in the second round.
     """
     users_only.settings |= {"MAX_CONCURRENCY": "1", "RETRY_BUDGET_SECONDS": "2.5"}
     sim.add_fault(Fault(status(429, "3"), times=1))
@@ -292,7 +292,7 @@ def test_pause_of_another_request_costs_no_budget(users_only: Home, sim: Simulat
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.slow
 def test_requests_in_flight_reach_the_limit(users_only: Home, start: Start, workers: int) -> None:
-    """The first answers come only when so many have asked; the others take a while."""
+    """The first answers come only once this many requests have arrived; the others take a while."""
     users_only.settings["MAX_CONCURRENCY"] = f"{workers}"
     sim, together = start(latency=0.03), threading.Barrier(workers)
 
@@ -307,7 +307,7 @@ def test_requests_in_flight_reach_the_limit(users_only: Home, start: Start, work
 
 @pytest.mark.slow
 def test_requests_of_a_day_are_sent_side_by_side(home: Home, start: Start) -> None:
-    """No answer comes before both requests of seven days, and that for their sums, have come."""
+    """No answer comes before both requests of seven days and the one for their sums arrived."""
     days = [DAY - timedelta(6 - number) for number in range(7)]
     expected = [*itertools.product((USERS, TENANT), days), (TENANT, None)]
     sim, together = start(), threading.Barrier(len(expected))

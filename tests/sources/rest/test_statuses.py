@@ -1,4 +1,4 @@
-"""Every HTTP status: retried, or which error, for both sources and their totals."""
+"""Every HTTP status: retried, or a certain error, for both sources and their totals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dashboard_scraper.sources.rest.statuses import Meaning, meaning_of
 __all__ = ["each"]
 
 USERS = ("user-feature-stats", "user-activity")
-# Retried: what a server, or something before it, says of the moment and not of the request.
+# Retried: what a server, or something before it, says about the moment, not about the request.
 PASSING = (202, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509, 529, 599)
 OF_A_DELIVERY_NETWORK = (520, 521, 522, 523, 524, 525, 526, 527, 530)
 # Never retried: the answer would be the same, or was not requested.
@@ -41,7 +41,7 @@ ENDING: dict[int, type[ScraperError]] = {
 
 
 def test_statuses_are_all_decided() -> None:
-    """Of those that Python knows, each is in one of the lists; 1xx are no answers."""
+    """Every status that Python knows is in one of the lists; 1xx are no answers."""
     listed = {200, 400, *PASSING, *REFUSED, *ENDING}
     assert {s.value for s in HTTPStatus if s.value >= 200} <= listed
     retried = {Meaning.RETRY, Meaning.RETRY_ELSEWHERE, Meaning.SLOW_DOWN}
@@ -116,7 +116,7 @@ def test_change_of_protocol_is_refused(home: Home, start: Start, start_api: Star
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirect_is_not_followed(each: Asking, code: int) -> None:
-    """A sign-in to a session; to a token, which has none, not the API."""
+    """For a session, it is a sign-in; for a token, which has none, it is not the API."""
     each.sim.add_fault(Fault(redirect("/signin?to=x", code), each.endpoint, times=1))
     before = each.requests()
     error = refused(each)

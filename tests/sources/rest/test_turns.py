@@ -1,4 +1,4 @@
-"""Large answers take turns, so that memory holds two days and not one for each thread."""
+"""Large answers take turns, so that memory holds two of their days instead of one per thread."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dashboard_scraper.sources.rest.turns import Turns, TurnTaking
 
 SMALL = b" " * 1000 + b"{}"
 LARGE = b" " * (1 << 20) + b"{}"
-WAIT_SECONDS = 60  # for what must happen; only a failing test takes as long
+WAIT_SECONDS = 60  # for what must happen; only a failing test takes this long
 A_MOMENT_SECONDS = 0.2  # for what must not happen
 
 
 class Body(io.BytesIO):
-    """A response's body, as urllib3 hands it out."""
+    """A response's body, as urllib3 passes it on."""
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
         del decode_content
@@ -29,7 +29,7 @@ class Body(io.BytesIO):
 
 
 class Day:
-    """A day that is read in a thread of its own, and stored when it is told to."""
+    """A day that is read in a thread of its own, and stored when the test says so."""
 
     def __init__(self, turns: Turns, body: bytes) -> None:
         self.was_read = threading.Event()
@@ -50,7 +50,7 @@ class Day:
         self.waited = seconds
 
     def is_waiting(self) -> bool:
-        """Whether it asks for its turn just now."""
+        """Whether it is now waiting for its turn."""
         frame = sys._current_frames().get(self._thread.ident or 0)
         return "take" in {each.f_code.co_name for each, _ in traceback.walk_stack(frame)}
 
@@ -61,7 +61,7 @@ class Day:
 
 @pytest.fixture
 def two_large_days() -> tuple[Turns, Day, Day]:
-    """Turns, and two large days that have both: read, and not stored yet."""
+    """Turns, and the two large days that have them: read, but not stored yet."""
     turns = Turns()
     first, second = Day(turns, LARGE), Day(turns, LARGE)
     assert first.was_read.wait(WAIT_SECONDS)
@@ -72,11 +72,11 @@ def two_large_days() -> tuple[Turns, Day, Day]:
 def test_third_large_day_waits_until_one_is_stored(two_large_days: tuple[Turns, Day, Day]) -> None:
     turns, first, second = two_large_days
     third = Day(turns, LARGE)
-    until(third.is_waiting, WAIT_SECONDS)  # on a busy machine, a thread begins late
+    until(third.is_waiting, WAIT_SECONDS)  # on a busy machine, a thread starts late
     assert not third.was_read.wait(A_MOMENT_SECONDS)
     second.store()
     assert third.was_read.wait(WAIT_SECONDS)
-    assert third.waited > A_MOMENT_SECONDS / 20  # its deadline does not run meanwhile
+    assert third.waited > A_MOMENT_SECONDS / 20  # its deadline stands still meanwhile
     first.store()
     third.store()
 
@@ -116,4 +116,4 @@ def test_turn_that_does_not_come_is_done_without() -> None:
         assert day.was_read.wait(WAIT_SECONDS)
     for day in days:
         day.store()
-    read_in(turns, lambda: None)  # those without a turn have returned none
+    read_in(turns, lambda: None)  # days without a turn have not returned one
