@@ -1,4 +1,4 @@
-"""`.env`: every line is understood or is an error that names it, and what it says is used."""
+"""`.env`: every line is either understood and used, or an error that names the line."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_file_that_is_not_text_is_an_error(data: bytes, words: str, tmp_path: 
 def test_what_is_not_a_file_is_an_error_at_once(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # the name of a socket has to be short
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     path = tmp_path / ".env"
     if kind == "folder":
         path.mkdir()
@@ -139,7 +139,7 @@ def test_what_is_not_a_file_is_an_error_at_once(
 
 @pytest.mark.slow
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
-    """Also where the folder does not let anybody see whether there is one; root may see all."""
+    """Also if the folder does not show whether the file exists; root may read everything."""
     env(tmp_path, "LOG_LEVEL=INFO\n", 0)
     for folder in (0o755, 0o000):
         tmp_path.chmod(folder)
@@ -172,7 +172,7 @@ def test_values_equal_python_dotenv(tmp_path: Path) -> None:
 def test_nothing_is_fetched_and_nothing_written(
     text: str | None, home: Home, sim: Simulator
 ) -> None:
-    """None is a folder of that name."""
+    """If `text` is None, `.env` is a folder."""
     if text is None:
         (home.path / ".env").mkdir()
     else:
@@ -212,7 +212,7 @@ def test_no_proxy_applies_to_env_file_proxy(
 
 @pytest.fixture
 def proxy() -> Iterator[tuple[int, list[bytes]]]:
-    """A port, and the first bytes of each connection to it; it answers nothing."""
+    """A port that answers nothing, and the first bytes of each connection to it."""
     asked: list[bytes] = []
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""Settings: the documented defaults, where values come from, and what a slip in them does."""
+"""Settings: the documented defaults, where values come from, and the effect of mistakes in them."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ CONFIGURATION = EXAMPLE.parent / "docs" / "configuration.md"
 
 
 def written(settings: Settings, home: Path) -> dict[str, str]:
-    """Each setting as one would write it in `.env`."""
+    """Each setting as written in `.env`."""
     found = {}
     for name in setting_names():
         value = getattr(settings, name.lower())
@@ -266,7 +266,7 @@ def test_every_default_is_the_documented_one(tmp_path: Path) -> None:
 def test_environment_overrides_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env(tmp_path, lines(OTHERS))
     assert written(load_settings(tmp_path), tmp_path) == OTHERS
-    others = {  # empty would be as good as none
+    others = {  # empty would be the same as none
         "SOURCES": "dashboard",
         "BROWSER_PATH": "another/browser",
         "AUGMENT_API_TOKEN_FILE": "another/token",
@@ -382,7 +382,7 @@ def test_similar_setting_name_is_a_warning(
     assert "secret" not in remark
 
 
-# Of shells, desktops, CI systems, Docker, Kubernetes (with a service named store), and libraries.
+# From shells, desktops, CI systems, Docker, Kubernetes (with a service named store), and libraries.
 ORDINARY = """
 _ BASH_ENV CI COLORTERM COLUMNS DISPLAY EDITOR HISTFILE HOME HOSTNAME HOSTTYPE IFS LANG LANGUAGE
 LC_ALL LINES LOGNAME LS_COLORS MAIL MAILTO MANPATH OLDPWD PAGER PATH PPID PS1 PWD SHELL SHLVL TERM
@@ -464,7 +464,7 @@ def test_wrong_value_names_setting_place_and_limits(
 
 
 def test_setting_errors_have_own_words(tmp_path: Path) -> None:
-    """Of those that can be wrong: each has its own words, or those of its kind and its bounds."""
+    """Each setting that can be wrong has its own message, or that of its kind and bounds."""
     wrong = dict.fromkeys(Settings.model_fields, "://no value")
     with pytest.raises(UsageError) as caught:
         load_settings(tmp_path, **wrong)
@@ -485,7 +485,7 @@ def test_optional_setting_names_its_limits() -> None:
 def test_empty_privacy_setting_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a variable of Compose or systemd that leads to nothing."""
+    """For example, a variable of Compose or systemd that resolves to nothing."""
     monkeypatch.setenv("PSEUDONYM_KEY_FILE", "")
     (remark,) = load_settings(tmp_path).remarks
     assert "PSEUDONYM_KEY_FILE is empty" in remark
@@ -545,7 +545,7 @@ def test_scrape_endpoints_selects_what_it_names(
     assert result.code == 0, result.err
     assert {request.endpoint for request in sim.requests} == {e.value for e in selected}
     expected = {"metrics_20251022.csv"} if USERS in selected else set()
-    beside = "tenant" if selected - {USERS} else "period"  # one of them tells the day
+    beside = "tenant" if selected - {USERS} else "period"  # one of the names has the day
     expected.add(f"metrics_20251022_{beside}.csv")
     assert home.files() == expected
 
@@ -584,7 +584,7 @@ def test_example_file_lists_every_default(tmp_path: Path) -> None:
 
 
 def test_documented_tables_list_every_default(tmp_path: Path) -> None:
-    """Each default, written into `.env`, is the default."""
+    """Writing each default into `.env` leaves the settings at their defaults."""
     page = CONFIGURATION.read_text(encoding="utf-8")
     table = dict(
         re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`([^`]*)`|none) \| \S.* \|$", page, re.MULTILINE)
@@ -626,7 +626,7 @@ def test_wrong_seat_price_is_refused(value: str, message: str, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_plugins_of_other_packages_see_no_setting(home: Home, tmp_path: Path) -> None:
-    """One for pydantic, which packages may install, would be given every value."""
+    """A plugin for pydantic, which packages may install, would be passed every value."""
     site, loaded = tmp_path / "site", tmp_path / "loaded"
     (site / "spy-1.dist-info").mkdir(parents=True)
     (site / "spy-1.dist-info" / "METADATA").write_text("Name: spy\nVersion: 1\n")
