@@ -1,4 +1,4 @@
-"""`/metrics` has what the newest closed day cost, in every digit, and no person."""
+"""`/metrics` has what the newest closed day cost, with every digit, and names no person."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def samples(text: str) -> dict[str, str]:
-    """Every sample's number as it is written, by name and labels."""
+    """Every sample's number as written, by name and labels."""
     found = re.findall(r"^dashboard_scraper_(\S+) (\S+)$", text, re.MULTILINE)
     return {name.replace(f'source="{DASHBOARD}"', ""): value for name, value in found}
 
@@ -89,7 +89,7 @@ def test_metrics_without_costs_have_none(tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.slow
 def test_amounts_are_for_the_token_only(served: Served) -> None:
-    """What is public says how old the costs are, and not how much they are."""
+    """The public part says how old the costs are, but not how high."""
     public = requests.get(f"{served.address}/metrics", timeout=300)
     found = samples(public.text)
     assert public.status_code == 200
@@ -100,8 +100,8 @@ def test_amounts_are_for_the_token_only(served: Served) -> None:
 
 @pytest.mark.slow
 def test_newest_closed_day_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A newer day whose costs do not add up is counted, but its amounts are not shown, nor are
-    those of a day that a clock fetched which was ahead.
+    """A newer day whose costs do not add up is counted, but its amounts are not shown. Nor are
+    those of a day that was fetched while the clock was ahead.
     """
     home = Home(tmp_path_factory.mktemp("open"))
     store_days(home, NAMES, DAYS)

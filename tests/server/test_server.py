@@ -1,4 +1,4 @@
-"""The server's contract: what each of GitHub's endpoints answers, over real sockets."""
+"""The server's contract: how each of GitHub's endpoints answers, over real sockets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ IDENTITIES = "email,login,id,team\nada@example.com,ada-l,11,core\nbob@example.co
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """28 days, an empty one and a gap before them, and today, which is not over."""
+    """28 days, with an empty day and a gap before them, and today, which has not ended."""
     home = Home(tmp_path_factory.mktemp("served"), {"METRICS_SOURCE": SOURCE})
     url = f"sqlite:///{home.data / 'usage.db'}"
     days = {day: some_day(number) for number, day in enumerate(MONTH.days())}
@@ -82,7 +82,7 @@ def test_report_is_envelope_with_absolute_link(served: Served, of: str, name: st
 
 @pytest.mark.slow
 def test_source_without_figures_is_no_report(home: Home) -> None:
-    """As GitHub says that there is none, with a line in the log; `/metrics` has every source."""
+    """404, as at GitHub if there is none, and one line in the log; `/metrics` has every source."""
     url = home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     put(url, {LAST: some_day(1)})
     put(url, {LAST: [UserUsage("ada@example.com", NOTHING_KNOWN)]}, CLAUDE_CODE)
@@ -204,8 +204,8 @@ def test_wrong_method_is_404_like_github(served: Served) -> None:
 
 
 def lasting(answer: requests.Response) -> dict[str, str]:
-    """The headers that do not differ from answer to answer; a signed link makes another ETag, and
-    the limit is reset at the end of each hour.
+    """The headers that are the same in every answer. A signed link changes the ETag, and the limit
+    is reset at the end of each hour.
     """
     passing = {"date", "link", "x-github-request-id", "etag", "x-ratelimit-reset"}
     return {name: value for name, value in answer.headers.items() if name.lower() not in passing}

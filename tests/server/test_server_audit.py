@@ -1,4 +1,4 @@
-"""What `serve` logs of accesses, which names nobody, and how many it allows a token."""
+"""How `serve` logs accesses, without naming anybody, and how many accesses a token may have."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def lines(served: Served) -> list[dict[str, Any]]:
-    """The audit lines of a log in JSON."""
+    """The audit lines in a JSON log."""
     found = [json.loads(line) for line in served.log.splitlines()]
     return [line for line in found if line["logger"] == AUDIT]
 
@@ -62,7 +62,7 @@ def routes(home: Home) -> list[GuardedRoute]:
 
 
 def path_of(route: GuardedRoute) -> str:
-    """A path of this route, with names of people, teams and organizations in it."""
+    """A path of this route, with names of people, teams and organizations."""
     filled = re.sub(r"{(\w+)(?::\w+)?}", lambda name: PARAMETERS.get(name[1], "ada-l"), route.path)
     return f"{filled}?day={LAST}" if filled.endswith("-1-day") else filled
 
@@ -76,7 +76,7 @@ def test_line_of_every_route_names_nobody(served: Served) -> None:
         path = served.link(USERS) if route.needs.door is Door.LINK else path_of(route)
         assert served.get(path.removeprefix(served.address)).status_code < 500, route.path
     served.get("/bob@example.com")
-    # Each has its line once nothing more is sent: a client may have asked for the next by then.
+    # The line is written once the answer is sent: a client may have sent its next request by then.
     until(lambda: named <= {line["route"] for line in lines(served)}, SECONDS)
     for line in lines(served):
         text = json.dumps({name: line[name] for name in line if name not in ("time", "request")})
@@ -97,7 +97,7 @@ def test_line_has_who_and_how_much(served: Served) -> None:
 
 
 def test_every_access_with_a_token_has_its_line(served: Served) -> None:
-    """Also the third of equal ones, while those of strangers are counted."""
+    """Even the third of equal accesses, while repeated accesses by strangers are only counted."""
     answers = [served.get("/user") for _ in range(3)]
     numbers = {answer.headers["X-GitHub-Request-Id"] for answer in answers}
     until(lambda: numbers <= {line["request"] for line in lines(served)}, SECONDS)
@@ -117,7 +117,7 @@ def test_download_is_logged_under_token_of_its_link(served: Served) -> None:
 
 
 def test_no_access_with_a_token_is_left_out() -> None:
-    """While what strangers can repeat is counted."""
+    """While lines that strangers can repeat are only counted."""
     record = logging.LogRecord(AUDIT, logging.INFO, "", 0, "the same", (), None)
     repeats = Repeats()
     assert [repeats.filter(record) for _ in range(3)] == [True, False, False]
@@ -138,7 +138,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def added(limited: Served, name: str) -> str:
-    """A new token, once it is valid."""
+    """A new token, returned once it is valid."""
     token = limited.home.run("tokens", "add", name, "--scope", "reports").out.strip()
     sent = f"Bearer {token}"
     until(lambda: limited.get("/rate_limit", Authorization=sent).status_code == 200, SECONDS)
@@ -147,7 +147,7 @@ def added(limited: Served, name: str) -> str:
 
 def test_requests_over_the_limit_are_429(limited: Served) -> None:
     other = added(limited, "other")
-    for name in ("one", "two"):  # a minute may end during the first, which is half spent then
+    for name in ("one", "two"):  # the minute may end during the first, which is then half spent
         token = added(limited, name)
         answers = [limited.get("/user", Authorization=token) for _ in range(5)]
         rate = limited.get("/rate_limit", Authorization=token).json()["rate"]

@@ -1,4 +1,4 @@
-"""What clients of `serve` need not load twice, and a certificate that is renewed."""
+"""What clients of `serve` need not load twice, and the renewal of a certificate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def store_more(served: Served, messages: int) -> None:
 
 @pytest.mark.slow
 def test_page_and_download_are_304_until_a_day_is_stored(served: Served) -> None:
-    """A download also if only other days have changed: its tag is of the store, not its content."""
+    """Also a download if only other days changed: its tag is for the store, not its content."""
     link = served.link(USERS).removeprefix(served.address)
     for messages, path in enumerate((PAGE, link), start=2):
         whole = served.get(path)
@@ -82,7 +82,7 @@ def made_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def shown(served: Served) -> str:
-    """The certificate that a new connection gets."""
+    """The certificate that a new connection receives."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
@@ -94,7 +94,7 @@ def shown(served: Served) -> str:
 
 @pytest.mark.slow
 def test_renewed_certificate_is_shown_without_restart(tmp_path: Path) -> None:
-    """A certificate whose key has not come yet changes nothing."""
+    """A certificate whose key has not arrived yet changes nothing."""
     old, new = (made_certificate(tmp_path, name) for name in ("old", "new"))
     used = tmp_path / "used.pem", tmp_path / "used-key.pem"
     for source, target in zip(old, used, strict=True):

@@ -1,4 +1,4 @@
-"""GitHub's own clients parse what `serve` answers, and its description has every answer."""
+"""GitHub's own clients parse the answers of `serve`, and GitHub's description has every answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MODULES = ROOT / ".venv" / "vendor" / "node_modules"
 
 
 def has_octokit() -> bool:
-    """Whether this machine has node and the package, which CI must have."""
+    """Whether this machine has Node and the package; CI must have them."""
     there = bool(shutil.which("node") and (MODULES / "@octokit" / "rest").is_dir())
     assert there or "CI" not in os.environ, "CI has to have node, and to run make vendor"
     return there
@@ -63,7 +63,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def path_in(described: str) -> str:
-    """A described path with names for its parameters, and a day where it needs one."""
+    """A described path with names for its parameters, and a day if it needs one."""
     path = re.sub(r"{([a-z_-]+)}", lambda name: PARAMETERS.get(name[1], "acme"), described)
     return f"{path}?day={LAST}" if path.endswith("-1-day") else path
 
@@ -89,7 +89,7 @@ def test_error_is_as_described(served: Served, root: str) -> None:
 
 
 def parsed(response: Response[Any, Any]) -> Any:
-    """What githubkit's models make of it; raises where they do not fit."""
+    """The answer in githubkit's models; raises if it does not fit them."""
     return response.parsed_data
 
 
@@ -128,7 +128,7 @@ def test_githubkit_parses_every_answer(kit: GitHub[TokenAuthStrategy]) -> None:
 
 
 def test_githubkit_parses_seats_of_enterprise(kit: GitHub[TokenAuthStrategy]) -> None:
-    # Thousands of models, which only the process that runs this needs.
+    # Thousands of models, which only the process that runs this test needs.
     from githubkit_schemas.latest.models import CopilotSeatDetails  # noqa: PLC0415
 
     answer = kit.request("GET", "/enterprises/acme/copilot/billing/seats")

@@ -1,4 +1,4 @@
-"""`serve` among strangers: too many connections, slow ones, floods of the log, and guessers."""
+"""`serve` among strangers: too many connections, slow ones, floods of log lines, and guessing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 @contextlib.contextmanager
 def files_limited(most: int) -> Iterator[None]:
-    """Limit how many this process may have open."""
+    """Limit how many files this process may have open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     try:
@@ -58,7 +58,7 @@ def files_limited(most: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate that only itself vouches for, and its key."""
+    """A self-signed certificate, and its key."""
     folder = tmp_path_factory.mktemp("tls")
     files = folder / "certificate.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
@@ -105,7 +105,7 @@ def open_files(served: Served) -> int:
 
 
 def is_closed(connection: socket.socket, seconds: float) -> bool:
-    """Whether the other end has hung up before the seconds are over."""
+    """Whether the other end hangs up within this many seconds."""
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > 0:
         if not select.select([connection], [], [], left)[0]:
@@ -122,15 +122,15 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
 
 
 def await_connection(listener: socket.socket) -> None:
-    """A client may know of its connection before who listens has it."""
+    """Wait for the server's end: a client may see its connection before the listener does."""
     assert select.select([listener], [], [], SECONDS)[0]
 
 
 @pytest.mark.slow
 @pytest.mark.longest
 def test_incomplete_requests_do_not_block_others(served: Served, secure: Served) -> None:
-    """1,100 from one address, and 2,000 more that come and go; then they send nothing more, or a
-    byte at a time, or nothing of the next request, or not even a handshake.
+    """1,100 connections from one address, and 2,000 more that open and close. The 1,100 then send
+    nothing more, or a byte at a time, or no further request, or not even a handshake.
     """
     before = served.log.count("\n")
     with contextlib.ExitStack() as stack:
@@ -186,7 +186,7 @@ def test_limits_follow_open_file_limit() -> None:
 
 
 def test_ipv6_network_counts_as_one_address() -> None:
-    """Of IPv6 a network; an IPv4 address that is written so is itself."""
+    """An IPv4 address written as IPv6 counts as itself."""
     assert client_of("2001:db8::1") == client_of("2001:db8::ffff:1") != client_of("2001:db8:0:1::1")
     assert client_of("::ffff:192.0.2.1") == client_of("192.0.2.1") != client_of("192.0.2.2")
     assert client_of("fe80::1%eth0") == client_of("fe80::2%eth0")
@@ -218,7 +218,7 @@ def test_address_is_limited_to_its_share() -> None:
 
 
 def filtered(lines: Iterator[tuple[float, logging.LogRecord]], made: list[str]) -> Repeats:
-    """What of the lines, each with its second, passes to a log; the numbers go there too."""
+    """A filter after these lines, each with its second; messages that pass are added to `made`."""
     now = [0.0]
     counted = Repeats(clock=lambda: now[0])
     root = logging.getLogger("flood")
@@ -280,7 +280,7 @@ def test_bad_requests_do_not_fill_the_log(served: Served) -> None:
 
 @pytest.mark.slow
 def test_guessing_locks_out_nobody(served: Served) -> None:
-    """Who has the right token or link, from the address of the guesses or from another."""
+    """The right token and the right link work, from the guessing address and from others."""
     link = served.link(USERS)
     bad_link = link[:-4] + "0000"
     with requests.Session() as session:
@@ -301,7 +301,7 @@ NEVER = 1e-6
 
 
 def asked(guesses: Guesses, address: str, *, right: bool) -> bool | int:
-    """The answer, or the seconds after which to ask again."""
+    """The answer, or the seconds after which to try again."""
     try:
         return asyncio.run(guesses.check(address, lambda: right))
     except TooManyGuesses as error:
@@ -316,7 +316,7 @@ def test_too_many_guesses_raise_time_to_retry() -> None:
 
 
 def test_wrong_guesses_delay_next_check() -> None:
-    """Also of a right one: without a wait, the time of the answer would tell who guesses."""
+    """Even of a right token: otherwise the time of the answer would show who guesses."""
     now = 0.0
     events: list[float | str] = []
 
@@ -389,7 +389,7 @@ LINK = "/downloads/enterprise/users-1-day"
 async def answer_of(
     app: Starlette, path: str, token: str = "", address: str = "192.0.2.1"
 ) -> tuple[int, Headers]:
-    """Status and headers of a request from an address."""
+    """Status and headers of the answer to a request from an address."""
     place, _, query = path.partition("?")
     sent: list[Message] = []
 
@@ -417,7 +417,7 @@ async def answer_of(
 
 @pytest.mark.slow
 def test_wrong_tokens_and_links_share_one_count(home: Home) -> None:
-    """Beyond it both get 429, with the seconds to wait; other addresses are answered."""
+    """Beyond the limit, both get 429 with the seconds to wait; other addresses are answered."""
     app = app_of(with_a_day(home.path), Guesses(per_address=(4, NEVER)))
 
     async def ask() -> None:
@@ -437,7 +437,7 @@ def test_wrong_tokens_and_links_share_one_count(home: Home) -> None:
 
 
 def refusal(home: Home, host: str = "127.0.0.1", *, insecure: bool = False, **set_: str) -> str:
-    """Why it does not start."""
+    """The message with which the server refuses to start."""
     settings = load_settings(home.path, **set_)
     with pytest.raises(UsageError) as refused:
         serve(settings, host, 0, insecure=insecure)
@@ -460,7 +460,7 @@ def test_tls_is_served_and_links_use_https(secure: Served, certificate: tuple[Pa
 def test_tls_below_1_2_is_refused(secure: Served, version: ssl.TLSVersion) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")  # else this end would not even ask
+    context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise this end would not even ask
     context.minimum_version = context.maximum_version = version
     is_old = version is ssl.TLSVersion.TLSv1_1
     refusing = pytest.raises(ssl.SSLError) if is_old else contextlib.nullcontext()
@@ -514,7 +514,7 @@ def test_invalid_certificate_or_key_is_refused(
 
 @pytest.mark.slow
 def test_incomplete_tls_settings_are_refused(home: Home, certificate: tuple[Path, Path]) -> None:
-    """And so is `--insecure` with TLS."""
+    """`--insecure` with TLS is refused too."""
     cert, key = f"{certificate[0]}", f"{certificate[1]}"
     with pytest.raises(UsageError, match="set both"):
         load_settings(home.path, serve_tls_cert_file=cert)

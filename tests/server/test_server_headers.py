@@ -1,4 +1,4 @@
-"""The headers of answers that GitHub's clients read, and what they save: 304 and gzip."""
+"""Headers of answers that GitHub's clients read, and the traffic they save: 304 and gzip."""
 
 from __future__ import annotations
 

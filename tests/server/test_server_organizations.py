@@ -1,4 +1,4 @@
-"""In organizations of ten kinds, users, teams, seats and the whole add up to what SQL says."""
+"""In ten kinds of organizations, users, teams, seats and the whole add up to the results of SQL."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ KINDS = {
 
 
 def user_day(name: str, draw: random.Random, kind: Kind) -> UserUsage:
-    """Half of the people did something, each of some kinds."""
+    """The figures of a user: half of the people are active, each in some ways."""
     chosen = draw.sample(KNOWN, 4) if draw.random() < 0.5 else []
     counts: dict[str, int | None] = {each: draw.randrange(1, 40) for each in chosen}
     counts |= dict.fromkeys(kind.unknown)
@@ -100,13 +100,13 @@ def fill(home: Home, kind: Kind) -> None:
 
 
 def half(user: UserUsage) -> EditorLanguageUsage:
-    """Half of what somebody did, in an editor; the rest is in an unknown one."""
+    """Half of somebody's activity, in an editor; the rest is in an unknown one."""
     messages = user.figures.chat_messages or 0
     return EditorLanguageUsage(user.user, "VSCode", "Go", figures_of(chat_messages=messages // 2))
 
 
 def summed(kind: Kind) -> str:
-    """SQL for the seven counters of a day, and for how many people were active."""
+    """SQL for the seven counters of a day and the number of active people."""
     counters = []
     for counter in SEVEN.values():
         metrics = [metric for metric, place in PLACE_OF.items() if place.counter is counter]
@@ -133,7 +133,7 @@ def numbers_of(records: list[Json]) -> list[int]:
 
 
 def users_in(server: Served) -> list[Json]:
-    """All records of the 28-day report, of all its downloads."""
+    """All records of the 28-day report, from all its downloads."""
     links = server.json(path_of(ENTERPRISE, "users-28-day"))["download_links"]
     lines = b"".join(requests.get(link, timeout=SECONDS).content for link in links).splitlines()
     user_records(b"\n".join([*lines[:_VALIDATED], b""]))
@@ -198,7 +198,7 @@ def check_seats(server: Served, kind: Kind, whole: Json) -> None:
 
 
 def check_teams(server: Served, records: list[Json], whole: Json) -> None:
-    """Everybody of a team, once each, and everybody else: the whole."""
+    """Everybody in a team, counted once, and everybody else add up to the whole."""
     rows = team_rows(server.report(path_of(ENTERPRISE, "user-teams-1-day")))
     members: dict[str, set[int]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""`serve` shows the page at `/`: to whom, which figures, and what a browser makes of it."""
+"""`serve` shows the page at `/`: who may see it, its figures, and how a browser shows it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_token_as_password_opens_page(name: str, served: Served) -> None:
         lambda _token: "Basic",
         lambda _token: "Basic ",
         lambda _token: "Basic !!!",
-        lambda _token: "Basic //79",  # no UTF-8
+        lambda _token: "Basic //79",  # not UTF-8
         lambda token: f"Basic {token}",
         lambda token: f"Basic ada:{token}",
         basic,

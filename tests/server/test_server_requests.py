@@ -51,7 +51,7 @@ def test_only_own_hosts_are_allowed(
 
 
 def test_configured_hosts_are_allowed() -> None:
-    """With any port, unless they have one."""
+    """With any port, unless the setting has a port."""
     hosts = Hosts("127.0.0.1", ["usage.example.com", "other:9000"])
     for host in (
         "usage.example.com",
@@ -83,7 +83,7 @@ def test_configured_host_is_answered(home: Home) -> None:
     assert link.startswith("http://usage.example.com/")
 
 
-# What two readers would read in two ways
+# What two parsers would read differently
 
 INNER = (
     "GET /user/orgs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
@@ -119,7 +119,7 @@ def test_ambiguous_request_closes_connection(case: str, served: Served) -> None:
     data = f"GET /healthz HTTP/1.1\r\n{AMBIGUOUS[case]}{INNER}".format(**words)
     answer = served.raw(data.encode())
     statuses = re.findall(rb"HTTP/1.1 (\d+) ", answer)
-    # The head of the last is in order, and may be answered before its body has come.
+    # The head of the last request is valid, and may be answered before its body has come.
     late = [[b"200"]] if case == "a chunk without an end" else []
     assert statuses in [[b"400"], *late]
     assert b"login" not in answer
@@ -133,7 +133,7 @@ def test_ambiguous_request_closes_connection(case: str, served: Served) -> None:
 )
 @pytest.mark.slow
 def test_old_but_unambiguous_requests_are_answered(head: str, served: Served) -> None:
-    """RFC 9112 allows both: a fold is a blank, and a line may end without its return."""
+    """RFC 9112 allows both: a fold is a space, and a line may end without a carriage return."""
     data = f"GET /healthz HTTP/1.1\r\n{head}{INNER}".format(host=served.host, token=served.token)
     assert re.findall(rb"HTTP/1.1 (\d+) ", served.raw(data.encode())) == [b"200", b"200"]
 

@@ -1,4 +1,4 @@
-"""What the server gives to nobody: links that were altered, other paths, its token, its life."""
+"""What the server gives nobody: altered links, other paths, its token, a way to end it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def altered(path: str, expires: str, signature: str) -> dict[str, str]:
 
 
 def spelled(path: str, expires: str, signature: str) -> dict[str, str]:
-    """The link said in another way, or with something to choose from."""
+    """The link spelled in another way, or with a part given twice."""
     link = f"{path}?expires={expires}&signature={signature}"
     other = path.replace(f"{LAST}", f"{DAY_BEFORE}")
     return {
@@ -153,7 +153,7 @@ def test_respelled_link_never_gets_another_report(served: Served, change: str) -
 @pytest.mark.parametrize("host", ["x{}?", "x{}#", "x{}?a=", "user@x{}?", "[::1]{}?", "x:1{}?"])
 @pytest.mark.slow
 def test_signature_covers_path_whatever_the_host(served: Served, host: str) -> None:
-    """Where the URL is put together from the host and the path, the host may bring a path."""
+    """If a URL is joined from the host and the path, the host may bring a path of its own."""
     split = urlsplit(served.link(USERS))
     other = split.path.replace(f"{LAST}", f"{DAY_BEFORE}")
     head = f"Host: {host.format(split.path)}\r\nConnection: close\r\n"
@@ -255,7 +255,7 @@ def test_no_route_leaves_its_folder(served: Served, route: str) -> None:
 )
 @pytest.mark.slow
 def test_invalid_request_is_refused(served: Served, data: bytes) -> None:
-    """The next one is answered."""
+    """The next request is answered."""
     before = served.log.count("Traceback")
     answer = served.raw(data, 1)
     assert answer == b"" or re.match(rb"HTTP/1.1 4\d\d ", answer), answer[:100]
@@ -333,7 +333,7 @@ def test_log_has_no_token_and_no_signature(served: Served) -> None:
 
 
 def refused(home: Home, *words: str) -> str:
-    """What `serve` says when it does not start."""
+    """The message of a `serve` that does not start."""
     result = home.run("serve", "--port", "0", *words)
     assert (result.code, result.out) == (2, ""), result.err
     assert "Traceback" not in result.err
@@ -398,7 +398,7 @@ def test_sigterm_stops_server_during_download(home: Home) -> None:
         server.process.kill(signal.SIGTERM)
         assert server.process.wait().code == 143
         assert "timeout graceful shutdown exceeded" in server.log, "else it waits for the client"
-        # Not the word: with warnings as errors, a socket that is open at the end has a trace.
+        # Not "Traceback": with warnings as errors, a socket that is open at the end has one too.
         assert "Exception in ASGI" not in server.log
         assert "INFO dashboard_scraper.cli.serving: stopped\n" in server.log
         assert "ERROR dashboard_scraper" not in server.log, "a server ends in no other way"
@@ -417,7 +417,7 @@ def test_sigint_stops_idle_server_at_once(home: Home) -> None:
 
 @pytest.mark.slow
 def test_missing_libraries_name_the_extra(home: Home) -> None:
-    """A folder before the others hides one of them, as if it were not installed."""
+    """A folder earlier in the path hides one of them, as if it were not installed."""
     (home.path / "hidden").mkdir()
     (home.path / "hidden" / "starlette.py").write_text("raise ModuleNotFoundError(name=__name__)")
     environment = home.environment() | {"PYTHONPATH": str(home.path / "hidden")}

@@ -49,7 +49,7 @@ SEATS = "/enterprises/acme/copilot/billing/seats"
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A store with one day, and no settings but the source; tests may store other days."""
+    """A store with one day, and only the source in the settings; tests may store other days."""
     home = Home(tmp_path_factory.mktemp("plain"), {"METRICS_SOURCE": SOURCE})
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     put(home.settings["STORE_URL"], {LAST: some_day(1)})
@@ -84,7 +84,7 @@ def test_month_lacks_missing_days_and_says_so(home: Home) -> None:
 
 
 def test_metrics_of_several_sources_are_of_each(home: Home) -> None:
-    """People of one are not those of another, and what one has looked up is not the other's."""
+    """Each source has its own people; what was looked up for one is not used for another."""
     home.settings |= {"METRICS_SOURCE": "all", "SOURCES": f"{CURSOR},{COPILOT}"}
     url = f"sqlite:///{home.data / 'usage.db'}"
     put(url, {day: some_day(1) for day in (LAST, LAST - timedelta(1))}, CURSOR)
@@ -99,7 +99,7 @@ def test_metrics_of_several_sources_are_of_each(home: Home) -> None:
 
 @pytest.mark.slow
 def test_report_on_many_users_has_several_links(home: Home) -> None:
-    """A link for each 10,000 user-days or fewer, of whole days."""
+    """One link for each 10,000 user-days or fewer, in whole days."""
     home.settings["METRICS_SOURCE"] = SOURCE
     people = [user(f"user{number}@example.com", chat_messages=1) for number in range(4000)]
     days = {LAST - timedelta(back): people for back in range(3)}
@@ -226,7 +226,7 @@ def test_page_has_50_seats_by_default_and_100_at_most(home: Home) -> None:
 
 
 def test_people_who_stopped_have_inactive_seats(home: Home) -> None:
-    """Even a source that reports active people alone: the store knows who there was before."""
+    """Even for a source that reports only active people: the store knows who was there before."""
     home.settings |= {"METRICS_SOURCE": SOURCE, "INCLUDE_SERVICE_ACCOUNTS": "false"}
     home.settings["IDENTITY_FILE"] = "people.csv"
     (home.path / "people.csv").write_text(
@@ -262,7 +262,7 @@ def test_people_who_stopped_have_inactive_seats(home: Home) -> None:
 
 
 def test_reported_seat_was_used_when_its_days_say_so(home: Home) -> None:
-    """Cursor says neither when a seat was assigned nor when it was used."""
+    """Cursor reports neither when a seat was assigned nor when it was last used."""
     home.settings["METRICS_SOURCE"] = CURSOR
     url = f"sqlite:///{home.data / 'usage.db'}"
     early = MONTH.start - timedelta(40)
@@ -284,7 +284,7 @@ def test_reported_seat_was_used_when_its_days_say_so(home: Home) -> None:
 
 @pytest.mark.slow
 def test_plan_of_a_seat_is_one_of_githubs(home: Home) -> None:
-    """Strict clients read no seat at all where one has another word."""
+    """Strict clients cannot read any seat if one has another value."""
     home.settings["METRICS_SOURCE"] = SOURCE
     plans: dict[str, list[str | None]] = {
         "enterprise": ["business", "enterprise", "business"],
@@ -326,7 +326,7 @@ def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
 
 @pytest.mark.slow
 def test_missing_store_is_404_and_token_is_created_once(home: Home) -> None:
-    """A first start: its token is printed, and not by the next one."""
+    """The first start prints the token; the next start does not."""
     with serving(home) as first:
         file = home.path / "secrets" / "serve-token"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -346,7 +346,7 @@ def test_missing_store_is_404_and_token_is_created_once(home: Home) -> None:
 
 @pytest.mark.slow
 def test_store_that_has_gone_is_an_error_until_it_is_back(home: Home) -> None:
-    """As of a disk that is not mounted: nothing says that its days were never fetched."""
+    """For example, if a disk is not mounted: nothing claims that its days were never fetched."""
     home.settings["METRICS_SOURCE"] = SOURCE
     file = home.data / "usage.db"
     put(f"sqlite:///{file}", {LAST: some_day(1)})
@@ -435,7 +435,7 @@ def is_being_read(store_url: str) -> bool:
     if store_url.startswith("sqlite"):
         _, in_log, moved = sql(store_url, "PRAGMA wal_checkpoint(PASSIVE)")[0]
         return bool(moved < in_log)
-    # Not by `state`: between two parts of a download it is idle, during one it is active.
+    # Not by `state`: the session is idle between two parts of a download, and active during one.
     return bool(
         sql(
             store_url,
@@ -456,7 +456,7 @@ def test_running_job_does_not_block_readers(changing: Served, store_url: str) ->
 
 @pytest.mark.slow
 def test_replaced_day_is_served_from_one_version(changing: Served, store_url: str) -> None:
-    """By a run that holds the store's lock all the time."""
+    """It is replaced by a run that holds the store's lock all the time."""
     store = store_at(store_url)
     days = [
         DayUsage(LAST, [user(name, chat_messages=count) for name in sorted(MANY[:300])])
@@ -492,12 +492,12 @@ def test_replaced_day_is_served_from_one_version(changing: Served, store_url: st
 
 @pytest.mark.slow
 def test_slow_reader_gets_its_snapshot(changing: Served, store_url: str) -> None:
-    """Of 28 days the last is replaced while the first ones are on their way."""
+    """The last of 28 days is replaced while the first ones are being sent."""
     put(store_url, dict.fromkeys(MONTH.days(), THEIRS[:200]))
     expected = report_of(store_url, Subject.USERS, MONTH)
     assert len(expected) > 6_000_000
     with changing.slow_reader(changing.link(path_of(ENTERPRISE, "users-28-day"))) as reader:
-        # If it waited for the reader, the server would cut the download off.
+        # If the write waited for the reader, the server would cut the download off.
         put(store_url, {LAST: [user("ada@example.com", chat_messages=5)]})
         assert is_being_read(store_url)
         (record,) = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
@@ -559,7 +559,7 @@ def test_damaged_day_is_500_and_logged(plain: Served) -> None:
 
 @pytest.mark.slow
 def test_aborted_report_looks_incomplete(home: Home) -> None:
-    """The last of 28 days is damaged: the others are on their way by then."""
+    """The last of 28 days is damaged: by then, the others are being sent."""
     home.settings["METRICS_SOURCE"] = SOURCE
     url = f"sqlite:///{home.data / 'usage.db'}"
     days = {day: some_day(1) for day in MONTH.days()}

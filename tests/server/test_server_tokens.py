@@ -1,4 +1,4 @@
-"""`serve` with several tokens: what each may read, and how they come and go while it runs."""
+"""`serve` with several tokens: what each may read, and adding and revoking them while it runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANY = 8000
 
 
 def add(home: Home, name: str, *scopes: Scope) -> str:
-    """A new token, by the command line."""
+    """Add a token with the command line."""
     words = [word for scope in scopes for word in ("--scope", scope.value)]
     result = home.run("tokens", "add", name, *words)
     assert result.code == 0, result.err
@@ -47,7 +47,7 @@ def status(served: Served, token: str, path: str = SEATS) -> int:
 
 @pytest.fixture(scope="module")
 def home_of_all(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A store whose one day is too large for the buffers of a connection."""
+    """A store with one day that is too large for the buffers of a connection."""
     home = Home(tmp_path_factory.mktemp("tokens"), {"METRICS_SOURCE": SOURCE})
     people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(MANY)]
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people})
@@ -56,7 +56,7 @@ def home_of_all(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def tokens(home_of_all: Home) -> dict[Scope, str]:
-    """A token for each scope, and nothing else."""
+    """For each scope, a token with only this scope."""
     return {scope: add(home_of_all, scope.value, scope) for scope in Scope}
 
 
@@ -193,7 +193,7 @@ def test_damaged_file_leaves_earlier_tokens(
 
 
 def stored(**changed: object) -> dict[str, object]:
-    """A token as the file has it."""
+    """A token as stored in the file."""
     return {
         "name": "a",
         "scopes": ["reports"],
@@ -241,7 +241,7 @@ def test_start_with_damaged_file_is_wrong_usage(home: Home) -> None:
 
 
 def test_revoking_the_last_token_lets_nobody_in(tmp_path: Path) -> None:
-    """At a start, that is an error; a running server answers nobody any more."""
+    """It is an error at a start, and a running server then answers nobody."""
     file = tmp_path / "tokens.json"
     add_token(file, "last", [Scope.PAGE], NOW, None)
     files = TokenFiles(tmp_path / "none", file)

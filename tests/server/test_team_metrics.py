@@ -1,4 +1,4 @@
-"""`/metrics` has the teams that are large enough, for who has a token, while no day is missing."""
+"""`/metrics` shows large enough teams to clients with a token, while no day is missing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_metrics_have_teams_of_enough_people(home: Home) -> None:
     ]
     (home.path / "people.csv").write_text("\n".join(["email,login,id,team", *rows]))
     home.settings["IDENTITY_FILE"] = "people.csv"
-    # Of the large team, two are there and never active.
+    # Two people of the large team are known, but never active in the month.
     store_days(home, NAMES[2:], MONTH)
     store_days(home, NAMES, Window(MONTH.start - timedelta(1), MONTH.start - timedelta(1)))
     with open_store(home.settings["STORE_URL"]) as store:
