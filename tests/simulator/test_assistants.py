@@ -1,4 +1,4 @@
-"""Who uses other assistants: the same people whenever it is asked, some of them Augment's users."""
+"""Users of other assistants: the same people at each request, some of them also Augment's users."""
 
 from __future__ import annotations
 

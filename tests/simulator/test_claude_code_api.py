@@ -1,4 +1,4 @@
-"""The simulated Claude Code Analytics API: who may ask, for what, and how its pages follow."""
+"""The simulated Claude Code Analytics API: who may request what, and how its pages follow."""
 
 from __future__ import annotations
 

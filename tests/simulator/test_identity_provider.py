@@ -1,4 +1,4 @@
-"""The simulated identity provider asks for what it should, and remembers what it may."""
+"""The simulated identity provider asks for what it should, and remembers only what it may."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sim(identity: IdentityProvider) -> Iterator[Simulator]:
 
 
 def shown(answer: requests.Response) -> str:
-    """The title of the page at the end of the redirects."""
+    """The title of the page after all redirects."""
     return answer.text.partition("<title>")[2].partition("</title>")[0]
 
 

@@ -1,4 +1,4 @@
-"""Costs and budgets of the simulator, over real sockets: what the other tests take for granted."""
+"""Costs and budgets of the simulator, over real sockets: other tests rely on these."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def billing(request: pytest.FixtureRequest) -> Billing:
 
 @pytest.fixture
 def sim(billing: Billing) -> Iterator[Simulator]:
-    """A simulator without a limit, of each kind of contract."""
+    """A simulator without a rate limit, with each kind of contract."""
     organization = Organization(users=12, seed=3, today=TODAY)
     with Simulator(organization, rate_limit=False, billing=billing) as running:
         yield running
@@ -63,7 +63,7 @@ def sim(billing: Billing) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Simulator]:
-    """One that no test changes."""
+    """A simulator that no test changes."""
     with Simulator(Organization(users=3, today=TODAY), rate_limit=False) as running:
         yield running
 
@@ -110,7 +110,7 @@ def rows(sim: Simulator, start: date = DAY, end: date = DAY) -> list[Json]:
 
 
 def sums(found: list[Json]) -> dict[str, Sums]:
-    """The exact sums of each day."""
+    """Each day's exact sums."""
     days: dict[str, Sums] = {}
     for point in found:
         day = days.setdefault(point["start_date"], {})
@@ -120,7 +120,7 @@ def sums(found: list[Json]) -> dict[str, Sums]:
 
 
 def as_points(day: CostDay) -> set[tuple[object, ...]]:
-    """The truth, as `as_read` has an answer."""
+    """The true costs of a day, in the form in which `as_read` has an answer."""
     names = (*TOKENS, *AMOUNTS.values())
     return {
         (
@@ -181,7 +181,7 @@ def test_answers_equal_the_truth(sim: Simulator) -> None:
 
 
 def credit_usage(sim: Simulator, start: date, end: date, **more: str) -> dict[str, Decimal]:
-    """What each user consumed, according to the endpoint of credits."""
+    """What each user consumed, according to the endpoint for credits."""
     answer = get(
         sim, CREDIT_USAGE, start_date=f"{start}", end_date=f"{end}", page_size="500", **more
     )
@@ -194,7 +194,7 @@ def credit_usage(sim: Simulator, start: date, end: date, **more: str) -> dict[st
 
 
 def credits_of_rows(sim: Simulator, start: date, end: date) -> dict[str, Decimal]:
-    """The same from the costs, without what belongs to nobody."""
+    """What each user consumed according to the costs, without rows that belong to nobody."""
     found: dict[str, Decimal] = {}
     for point in rows(sim, start, end):
         group = point["group_by_values"]
@@ -205,7 +205,7 @@ def credits_of_rows(sim: Simulator, start: date, end: date) -> dict[str, Decimal
 
 
 def test_credits_are_those_of_credit_usage(sim: Simulator, billing: Billing) -> None:
-    """Whatever was revised; a contract in dollars has none."""
+    """Also after revisions; a contract in dollars has none."""
     end = END - timedelta(1)
     before = credits_of_rows(sim, START, START)
     sim.revise(START)
@@ -233,7 +233,7 @@ def test_contract_has_amounts_in_one_unit(sim: Simulator, billing: Billing) -> N
 
 
 def test_costs_have_every_kind_of_row() -> None:
-    """Corrections and costs of nobody alone are negative, or on a day without activity."""
+    """Only corrections and costs of nobody are negative, or on a day without activity."""
     organization = Organization(users=12, today=TODAY)
     seen, idle_and_corrected = set(), set()
     for day in Window(START, END).days():
@@ -325,7 +325,7 @@ def test_spike_is_larger_than_all_people(sim: Simulator, billing: Billing) -> No
 
 
 def test_spike_is_a_rise_on_any_day() -> None:
-    """Also where somebody's costs are reduced by more than everybody's."""
+    """Also if one person's costs are reduced by more than those of everybody together."""
     with Simulator(Organization(users=2, today=TODAY), rate_limit=False) as sim:
         found = []
         for day in Window(START, END).days():
@@ -376,7 +376,7 @@ def test_users_may_be_filtered(sim: Simulator) -> None:
 
 
 def test_costs_share_the_limit_of_credits(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Time stands still: for so many requests, a busy machine needs more than two seconds.
+    # Time stands still: on a busy machine, this many requests take more than two seconds.
     monkeypatch.setattr(gate, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     with Simulator(Organization(users=3, today=TODAY)) as sim:
         codes = [post(sim, COSTS, query()).status_code for _ in range(14)]
@@ -423,14 +423,14 @@ def test_unreadable_body_is_refused(shared: Simulator, body: object) -> None:
 
 
 def test_chunked_body_is_refused(shared: Simulator) -> None:
-    """And the connection is closed, since nobody reads the body."""
+    """The connection is closed too, since nobody reads the body."""
     head = f"POST /analytics/v0/{COSTS} HTTP/1.1\r\nAuthorization: Bearer {shared.token}\r\n"
     head += "Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     place = ("127.0.0.1", int(shared.url.rpartition(":")[2]))
     with socket.create_connection(place, timeout=300) as connection:
         connection.sendall(head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
         received = b""
-        with suppress(ConnectionResetError):  # it had not read everything
+        with suppress(ConnectionResetError):  # the server had not read everything
             while data := connection.recv(4096):
                 received += data
     assert received.startswith(b"HTTP/1.1 400 ")
@@ -514,7 +514,7 @@ def test_posted_request_is_recorded(shared: Simulator) -> None:
 
 
 def test_faults_apply_to_posted_requests(sim: Simulator) -> None:
-    """Chosen by endpoint, day and grouping."""
+    """They are chosen by endpoint, day and grouping."""
     name = "billed_amount_usd"
     by = Decimal("0.000000000000000001")
     raised = simulator.raise_total(DAY, name, by)

@@ -1,4 +1,4 @@
-"""The stand-in itself, over real sockets: what the other tests take for granted."""
+"""The simulator itself, over real sockets: other tests rely on this."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_same_seed_gives_same_figures_in_any_order() -> None:
 
 
 def test_figures_since_an_epoch_do_not_depend_on_the_date() -> None:
-    """Weeks later they are the same: what people did so long ago, and what it costs."""
+    """They are the same weeks later: what people did so long ago, and what it cost."""
     seen = []
     for today in (DAY, DAY + timedelta(weeks=5)):
         organization = Organization(users=9, today=today, epoch=today)
@@ -219,7 +219,7 @@ def test_two_sessions_in_one_request_are_refused(sim: Simulator) -> None:
 
 
 def test_rate_limit_allows_burst_of_20(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Time stands still: a busy machine needs seconds for so many requests.
+    # Time stands still: a busy machine needs seconds for this many requests.
     monkeypatch.setattr(gate, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     with Simulator(Organization(users=3, today=TODAY)) as sim:
         answers = [analytics(sim, "dau-count") for _ in range(21)]

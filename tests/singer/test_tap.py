@@ -1,4 +1,4 @@
-"""`tap`: a target ends with what the store has, after revisions, removals and cut runs."""
+"""`tap`: a target ends with what the store has, after revisions, removals and interrupted runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEPT = "user1@example.com"
 
 @pytest.fixture
 def filled(home: Home, store_url: str) -> Home:
-    """Five days, of which one is missing, and costs on three of these."""
+    """Five days, one of which is missing, and costs on three of them."""
     home.settings["METRICS_SOURCE"] = SOURCE
     home.data.mkdir(exist_ok=True)
     days = some_days(5)
@@ -52,7 +52,7 @@ def put_costs(home: Home, day: date, *more: Cost, later: bool = False) -> None:
 
 
 def revise(home: Home, day: date = DAY, *, without: str = GONE, hours: int = 1) -> None:
-    """A later answer, in which one user is gone and another did more."""
+    """Store a later answer, in which one user is gone and another did more."""
     users = [each for each in some_days(5)[day] if each.user != without]
     users[0] = user(users[0].user, chat_messages=1000 + hours, total_messages=1000 + hours)
     store = store_at(home.settings["STORE_URL"])
@@ -202,7 +202,7 @@ def removal(home: Home) -> None:
 def test_run_that_was_cut_anywhere_is_continued(
     filled: Home, change: Callable[[Home], None]
 ) -> None:
-    """The target has had messages after its last state, and the store changes before the next."""
+    """The target received messages after its last state; then the store changes."""
     before = fresh(filled)
     revise(filled)
     revise(filled, LAST, without=KEPT)
@@ -222,7 +222,7 @@ def test_run_that_was_cut_anywhere_is_continued(
 
 @on_sqlite
 def test_state_covers_only_what_was_sent(filled: Home) -> None:
-    """Every day that a state names was sent before it."""
+    """Every day that a state names was sent before that state."""
     sent: set[tuple[str, str]] = set()
     lines = messages(filled)
     assert len(kinds(lines, "STATE")) > 10
@@ -253,7 +253,7 @@ def test_doubt_is_sent_though_no_figure_changed(filled: Home) -> None:
 
 @on_sqlite
 def test_restored_backup_is_sent_whole(filled: Home) -> None:
-    """Who is only in the versions that the backup lacks is gone from the target, too."""
+    """A user who is only in versions that the backup lacks is removed from the target, too."""
     file = filled.data / "usage.db"
     backup = file.read_bytes()
     put_more = [*some_days(5)[DAY], UserUsage("new@example.com", user("x").figures)]
@@ -272,7 +272,7 @@ def test_restored_backup_is_sent_whole(filled: Home) -> None:
 
 @on_sqlite
 def test_day_fetched_again_into_a_restored_backup_is_sent_whole(filled: Home) -> None:
-    """Its version has the number of the one that is lost, which had another user and cost."""
+    """Its version has the same number as the lost one, which had another user and cost."""
     file = filled.data / "usage.db"
     backup = file.read_bytes()
     store = store_at(filled.settings["STORE_URL"])

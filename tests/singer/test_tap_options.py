@@ -1,4 +1,4 @@
-"""`tap`: the catalogue, what is selected, whom rows show, and files that are wrong."""
+"""`tap`: the catalogue, the selection, whom rows show, and invalid files."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_only_selected_streams_and_fields_are_sent(small: Home) -> None:
 
 
 def test_other_selection_sends_the_rows_again(small: Home) -> None:
-    """Else earlier rows would have null in the new field, as if it were unknown."""
+    """Otherwise, earlier rows would have null in the new field, as if it were unknown."""
     catalog = catalog_of(small)
     users = stream_in(catalog, "user_days")
     metadata_of(users, "properties", "chat_messages")["selected"] = False
@@ -193,7 +193,7 @@ def test_pseudonyms_hold_and_a_new_key_sends_everything_again(small: Home) -> No
 
 
 def test_state_does_not_let_anybody_try_names(small: Home) -> None:
-    """It has digests of what is in the rows: with names in them, these could be guessed."""
+    """Its digests cover only what rows show: if they covered names, these could be guessed."""
     small.settings["PSEUDONYM_KEY_FILE"] = f"{small.path / 'key'}"
     first, second = (fresh_without(small, word * 10).state for word in ("first", "second"))
     marks = [state["bookmarks"]["user_days"]["days"][SOURCE] for state in (first, second)]
@@ -202,7 +202,7 @@ def test_state_does_not_let_anybody_try_names(small: Home) -> None:
 
 
 def fresh_without(home: Home, key: str) -> Target:
-    """A target that knows no name."""
+    """A target that has no names."""
     file_of_key = home.path / "key"
     file_of_key.write_text(key)
     file_of_key.chmod(0o600)
@@ -393,7 +393,7 @@ def test_target_that_ends_ends_the_tap(small: Home) -> None:
 
 @pytest.mark.slow
 def test_runners_command_is_installed(small: Home) -> None:
-    """Meltano starts a program without a word for a command."""
+    """Meltano starts a program without any subcommand."""
     program = Path(sys.executable).with_name("tap-dashboard-scraper")
     code = "import sys; from dashboard_scraper.main import run_tap; run_tap()"
     words = [f"{program}"] if program.exists() else [sys.executable, "-c", code]

@@ -1,4 +1,4 @@
-"""Collectors that fail, and settings of telemetry: a run is as it is without any of them."""
+"""Failing collectors, and telemetry settings: a run is the same as without them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sink() -> Iterator[Collector]:
 
 
 def exported(home: Home) -> dict[str, bytes]:
-    """The content of every file below data/ but the store's, and but moments."""
+    """The content of every file below data/ except the store's, without times of day."""
     return {
         f"{path.relative_to(home.data)}": re.sub(rb"\d\d:\d\d:\d\d[.\d]*", b"", content_of(path))
         for path in all_files(home.data)
@@ -87,7 +87,7 @@ def test_failing_collector_changes_nothing(
         home.settings |= {
             ENDPOINT: places.get(failing, sink.url),
             HEADERS: f"x-api-key={SECRET}",
-            # A quick answer needs no limit, which a busy machine would exceed.
+            # A quick answer needs no limit, which a busy machine might exceed.
             "OTEL_EXPORTER_OTLP_TIMEOUT": "60" if failing == "answers 500" else "0.2",
         }
         observed = home.run(*RUN, "--refresh")
@@ -103,7 +103,7 @@ def test_failing_collector_changes_nothing(
 
 @pytest.mark.slow
 def test_part_that_a_collector_rejects_is_said(home: Home, api: Simulator, sink: Collector) -> None:
-    """Its answer is a success otherwise."""
+    """Otherwise, its answer is a success."""
     home.settings |= {ENDPOINT: sink.url, "FETCH_EDITOR_LANGUAGE": "false"}
     answer = ExportMetricsServiceResponse()
     answer.partial_success.rejected_data_points = 3
@@ -130,7 +130,7 @@ def test_setting_that_the_sdk_refuses_changes_nothing(
 
 
 def test_wait_for_a_collector_is_bounded(sink: Collector, caplog: pytest.LogCaptureFixture) -> None:
-    """However long the SDK itself would wait; the collector never answers."""
+    """However long the SDK itself would wait, if the collector never answers."""
     sink.may_answer.clear()
     libraries = Libraries({ENDPOINT: sink.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "20"})
     sender = Sender({Signal.TRACES}, libraries)
@@ -145,7 +145,7 @@ def test_wait_for_a_collector_is_bounded(sink: Collector, caplog: pytest.LogCapt
 def test_collector_that_leads_elsewhere_has_not_accepted(
     sink: Collector, caplog: pytest.LogCaptureFixture, code: int
 ) -> None:
-    """The headers, which may have a key, are for the collector alone."""
+    """The headers, which may have a key, are only for that collector."""
     sink.status, sink.location = code, "/elsewhere"
     sender = Sender({Signal.TRACES}, Libraries({ENDPOINT: sink.url}))
     assert sender.tracer
@@ -168,7 +168,7 @@ def test_malformed_header_is_not_logged(home: Home, api: Simulator, sink: Collec
 
 @pytest.mark.slow
 def test_settings_may_be_in_env_file(home: Home, api: Simulator, sink: Collector) -> None:
-    """A certificate's path is below the home there, and headers make the file a secret."""
+    """There, a certificate's path is relative to the home, and headers make the file a secret."""
     text = f"{ENDPOINT}={sink.url}\n{HEADERS}=x-api-key={SECRET}\nOTEL_METRICS_EXPORTER=none\n"
     (home.path / ".env").write_text(text + "OTEL_SERVICE_NAME=from-the-file\n")
     (home.path / ".env").chmod(0o644)
@@ -244,7 +244,7 @@ WITHOUT_EXTRA = "import sys; sys.modules['opentelemetry.exporter.otlp.proto.http
 
 
 def in_process(home: Home, code: str) -> tuple[int, list[str], str]:
-    """Exit code, what was imported of OpenTelemetry, and the log of a backfill in a process."""
+    """Exit code, imported modules of OpenTelemetry, and log of a backfill in a process."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *home.words("backfill", DAY, DAY)],
         env=home.environment(),
@@ -275,7 +275,7 @@ def test_sdk_is_imported_only_where_it_sends(home: Home, api: Simulator, sink: C
 def test_missing_extra_is_said_and_changes_nothing(
     home: Home, api: Simulator, sink: Collector
 ) -> None:
-    """A cluster may set the endpoint for every program in it."""
+    """A cluster may set the endpoint for all of its programs."""
     home.settings |= {ENDPOINT: sink.url, "FETCH_EDITOR_LANGUAGE": "false"}
     code, _, log = in_process(home, WITHOUT_EXTRA + AFTER_RUN)
     assert code == 0

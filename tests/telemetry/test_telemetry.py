@@ -1,4 +1,4 @@
-"""What a run sends to an OpenTelemetry collector, over a real socket: its days' figures, itself."""
+"""What a run sends to an OpenTelemetry collector, over a real socket: its days, and itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from databases import on_sqlite
 from stored_days import settings_of
 
 PREFIX = "dashboard_scraper."
-# A Wednesday: at a weekend, nobody of twelve people may work.
+# A Wednesday: at a weekend, perhaps none of twelve people works.
 SETTLED = next(day for n in range(10, 17) if (day := today() - timedelta(n)).weekday() == 2)
 DAY = f"{SETTLED}"
 HEADER = "s3cret-0f-the-collector"
@@ -68,7 +68,7 @@ def ledger_of(home: Home, source: str = ANALYTICS) -> dict[date, LedgerDay]:
 
 
 def figures_in(sink: Collector) -> dict[str, dict[str, float]]:
-    """By day, the figure under each name of the catalogue."""
+    """For each day, the figure under each name of the catalogue."""
     found: dict[str, dict[str, float]] = {}
     for point in sink.points:
         if "day" in point.attributes:
@@ -80,7 +80,7 @@ def figures_in(sink: Collector) -> dict[str, dict[str, float]]:
 
 
 def figures_of(row: LedgerDay) -> dict[str, float]:
-    """What is known of a day: of one without users, the ledger has 0 for everything."""
+    """The known figures of a day; for a day without users, the ledger has 0 for everything."""
     known = {metric.name: row.sums[metric] for metric in COUNTS if metric.name in KNOWN}
     return {USER_COUNT.name: row.active_users} | {n: v for n, v in known.items() if v is not None}
 
@@ -166,7 +166,7 @@ def test_run_is_a_trace(home: Home, api: Simulator, sink: Collector, store_url: 
     for resource in sink.resources:
         assert resource["service.name"] == "figures-of-example"
         assert resource["service.version"] == __version__
-        assert "service.instance.id" not in resource  # of a process: each run has another
+        assert "service.instance.id" not in resource  # each process has another
     new = {*threading.enumerate()} - threads
     assert not [thread for thread in new if "otel" in thread.name.lower()]
     assert {headers["x-api-key"] for headers in sink.headers} == {HEADER}
@@ -177,9 +177,9 @@ def test_run_is_a_trace(home: Home, api: Simulator, sink: Collector, store_url: 
 def test_figure_that_a_source_does_not_know_is_absent(
     home: Home, claude: Simulator, sink: Collector, store_url: str
 ) -> None:
-    """Also of a day on which nobody was active, whose sums are 0."""
+    """Also on a day on which nobody was active, whose sums are 0."""
     first = claude_code_runs.DAY
-    for day in [first + timedelta(number) for number in range(6)]:  # with a weekend
+    for day in [first + timedelta(number) for number in range(6)]:  # including a weekend
         claude_code_runs.fetched(home, day, day)
     unknown = {metric.name for metric in info_of(CLAUDE_CODE).lacks(COUNTS)}
     assert unknown
@@ -196,7 +196,7 @@ def test_figure_that_a_source_does_not_know_is_absent(
 def test_figure_that_is_unknown_on_a_day_is_absent(
     home: Home, api: Simulator, sink: Collector, store_url: str
 ) -> None:
-    """Where the count of one user is unknown, so is the sum."""
+    """If the count of one user is unknown, so is the sum."""
     assert home.run("backfill", DAY, DAY).code == 0
     assert "chat_messages" in figures_in(sink)[DAY]
     sink.points.clear()
@@ -248,7 +248,7 @@ def test_day_that_was_not_over_is_not_sent(
 
 
 def store_again(store_url: str, day: date, fetched_at: datetime, *, doubtful: bool) -> None:
-    """Store the day without its first user, with the tenant's totals where that is `doubtful`."""
+    """Store the day without its first user; if `doubtful`, with the unchanged tenant's totals."""
     store = store_at(store_url)
     with store.locked(), store.opened():
         with store.reading() as reader:
@@ -287,7 +287,7 @@ def test_failure_is_the_status_of_the_trace(
 def test_no_byte_has_a_secret_or_a_person(
     home: Home, start_api: Start, sink: Collector, service_accounts: int, store_url: str
 ) -> None:
-    """Not even where the error's message, and so the log, names somebody."""
+    """Not even if the error's message, and so the log, names somebody."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
     api = start_api(Organization(12, service_accounts=service_accounts, today=today()))
     assert home.run("--daily", DAY, DAY).code == 0
@@ -322,7 +322,7 @@ def test_days_are_those_that_the_run_began_with(
 
 
 def test_name_in_the_cause_of_an_error_is_not_repeated() -> None:
-    """Such as a login, which does not look like an address."""
+    """For example a login, which does not look like an address."""
     cause = ContractBroken("octo-ada came twice", names=("octo-ada",))
     error = DaysMissing(f"one day: {cause}")
     error.__cause__ = cause
@@ -332,7 +332,7 @@ def test_name_in_the_cause_of_an_error_is_not_repeated() -> None:
 
 @on_sqlite
 def test_stopped_run_is_sent_as_one(home: Home, sink: Collector, store_url: str) -> None:
-    """Without its metrics, for which somebody would have to wait."""
+    """Without its metrics, since somebody would have to wait for them."""
     settings = sending_to(sink, home)
     with pytest.raises(KeyboardInterrupt), observed(settings, "daily") as each:
         each(lambda _settings: None)(settings)

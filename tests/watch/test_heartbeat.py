@@ -34,7 +34,7 @@ def test_beat_is_fresh_for_five_minutes(tmp_path: Path) -> None:
 
 
 def test_beat_of_a_clock_that_was_ahead_is_not_fresh(tmp_path: Path) -> None:
-    """A process that lives on beats again within a minute."""
+    """A process that is alive beats again within a minute."""
     path = tmp_path / "watch.json"
     file = HeartbeatFile(path, 0o600)
     file.beat(BEAT, NOW + timedelta(minutes=5))
@@ -68,7 +68,7 @@ def test_ended_process_is_not_healthy(tmp_path: Path) -> None:
 
 
 def test_process_that_ends_leaves_the_file_to_a_newer_one(tmp_path: Path) -> None:
-    """As where a container is started before the one that it replaces has ended."""
+    """For example, if a container is started before the one that it replaces has ended."""
     path = tmp_path / "watch.json"
     old, new = (HeartbeatFile(path, 0o600) for _ in range(2))
     old.beat(BEAT, NOW)

@@ -1,4 +1,4 @@
-"""`keep-alive`: one small request, and what is renewed is stored."""
+"""`keep-alive` sends one small request, and stores what is renewed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_dashboard_out_of_reach_exits_with_4(home: Home, sim: Simulator) -> None
 
 @pytest.mark.usefixtures("api")
 def test_source_with_a_token_needs_no_use(home: Home, api: Simulator) -> None:
-    """One timer does for every machine; but who names such a source is mistaken."""
+    """The same timer can run on every machine, but naming such a source is a mistake."""
     quiet = home.run("keep-alive")
     assert (quiet.code, api.count()) == (0, 0)
     assert "nothing to do" in quiet.err

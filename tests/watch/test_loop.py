@@ -1,4 +1,4 @@
-"""The loop of `watch` with work that only takes notes."""
+"""The loop of `watch`, with work that only takes notes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Notes:
-    """The work: `code` says how each run ends, and `rows` are in the store."""
+    """The work: `code` says how each run ends, and `rows` are the store's rows."""
 
     time: FastTime
     code: int = 0
@@ -150,7 +150,7 @@ def test_session_that_is_over_waits_for_sign_in(path: Path) -> None:
 
 
 def test_session_that_a_later_run_could_use_is_kept_alive_again(path: Path) -> None:
-    """As where the dashboard refused it for a while."""
+    """For example, if the dashboard refused it for a while."""
     work = Notes(days(1), code=3)
     work.time.at.append((START + timedelta(hours=1), lambda: setattr(work, "code", 0)))
     run_loop(work, path)
@@ -186,7 +186,7 @@ def test_heartbeat_says_what_it_does(path: Path) -> None:
 
 
 def test_job_of_another_process_is_not_repeated(path: Path) -> None:
-    """The other one began at the scheduled moment, and this one finds the store locked."""
+    """The other process began at the scheduled moment, and this one finds the store locked."""
     work = Notes(days(0.9), rows=[Attempt("toy", START, START, 0)], has_store=True, code=7)
     due = datetime(2026, 10, 25, 3, 5, tzinfo=UTC)
     other = Attempt("toy", due + MINUTE, due + 10 * MINUTE, 0)
@@ -196,7 +196,7 @@ def test_job_of_another_process_is_not_repeated(path: Path) -> None:
 
 
 def test_clock_that_is_set_loses_no_night(path: Path) -> None:
-    """A run that a clock which was ahead put into the future does not count."""
+    """A run that was recorded in the future, while the clock was ahead, does not count."""
     work = Notes(days(1.5))
     work.time.at.append((START + timedelta(hours=1), lambda: work.time.spend(timedelta(hours=15))))
     work.time.at.append((START + timedelta(hours=20), lambda: work.time.spend(-timedelta(hours=9))))

@@ -1,4 +1,4 @@
-"""What is due, and what is tried again: decided from the runs since the scheduled moment."""
+"""What is due and what is tried again, decided from the runs since the scheduled moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 
 
 def attempt(code: int | None, after: timedelta = MINUTE, source: str = "toy") -> Attempt:
-    """A run that began so long after the scheduled moment, and took a minute."""
+    """A run that began this long after the scheduled moment, and took a minute."""
     started = DUE + after
     return Attempt(source, started, None if code is None else started + MINUTE, code)
 

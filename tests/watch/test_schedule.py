@@ -1,4 +1,4 @@
-"""When the nightly job is due, also where daylight saving begins and ends."""
+"""When the nightly job is due, also when daylight saving begins and ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def at(text: str) -> datetime:
 
 
 def due_between(asked: Schedule, start: str, end: str) -> list[str]:
-    """What a process that always waits for the next moment runs."""
+    """When a process that always waits for the next moment runs the job."""
     found, moment = [], at(start)
     while (moment := asked.after(moment)) < at(end):
         found.append(f"{moment:%d %H:%M}")
@@ -47,7 +47,7 @@ def test_time_that_comes_twice_is_due_once() -> None:
     ],
 )
 def test_start_at_any_minute_knows_same_moments(expression: str, day: str, zone: str) -> None:
-    """A process that starts within the hour that comes twice is one of them."""
+    """Also if it starts within the hour that occurs twice."""
     asked = schedule(expression, zone)
     moment, end = at(day) - timedelta(hours=2), at(day) + timedelta(hours=8)
     while moment < end:

@@ -1,4 +1,4 @@
-"""`watch` over simulated days, with a clock that runs fast: what was run, and what is stored."""
+"""`watch` over simulated days, with a fast clock: which runs took place, and what is stored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sink(home: Home) -> Iterator[HttpSink]:
 
 
 def subjects(sink: HttpSink) -> list[str]:
-    """Of the messages since the last call, without the program and the source."""
+    """The subjects of messages since the last call, without the program and the source."""
     return [message["title"].split(": ", 2)[2] for message in sink.take()]
 
 
@@ -72,7 +72,7 @@ def sign_in(home: Home, sim: Simulator) -> None:
 
 
 def assert_days_are_true(home: Home, sim: Simulator, last: date) -> None:
-    """The store has every day up to `last`, and of each what the organization did."""
+    """The store has every day up to `last`, each with the organization's true figures."""
     stored = stored_users(home)
     assert list(stored) == [last - timedelta(n) for n in reversed(range(len(stored)))]
     assert len(stored) >= 28
@@ -91,7 +91,7 @@ def test_nights_run_once_each_and_miss_nothing(home: Home, sim: Simulator) -> No
     watch_until(home, FastTime(at("05 17:00"), at("05 18:00")))
     assert ran(home) == ["02 00:00 0", "02 03:05 0", "03 03:05 0", "05 15:00 0"]
     days = [request.day for request in sim.requests if request.endpoint == USERS]
-    # Those that are missing, and those that had not settled.
+    # The missing days, and those that had not settled.
     assert sorted(day for day in days if day) == [
         date(2026, 2, 27) + timedelta(number) for number in range(1, 6)
     ]
@@ -103,7 +103,7 @@ def test_nights_run_once_each_and_miss_nothing(home: Home, sim: Simulator) -> No
 def test_night_is_not_taken_for_done_by_a_run_of_a_clock_that_was_ahead(
     home: Home, sim: Simulator
 ) -> None:
-    """The clock is ahead for an hour of the first evening: until after the next night but one."""
+    """For an hour of the first evening, the clock shows a time after the next night but one."""
     watch_until(home, FastTime(FIRST, at("02 20:00")))
     watch_until(home, FastTime(at("04 03:05"), at("04 04:00")))
     watch_until(home, FastTime(at("02 21:00"), at("04 12:00")))
@@ -130,7 +130,7 @@ def test_source_that_is_down_is_tried_every_hour(
 def test_night_that_ends_on_another_day_misses_none_of_its_days(
     home: Home, sim: Simulator, sink: HttpSink
 ) -> None:
-    """The day that ended meanwhile is the next night's."""
+    """A day that ended meanwhile is left to the next night."""
     home.settings["SCHEDULE"] = "50 23 * * *"
     time = FastTime(FIRST, at("03 20:00"))
 
@@ -155,7 +155,7 @@ def test_night_that_ends_on_another_day_misses_none_of_its_days(
 def test_store_that_another_run_has_is_told_at_the_second_attempt(
     home: Home, sim: Simulator, sink: HttpSink, until: str, runs: list[str], told: list[str]
 ) -> None:
-    """Most likely another `watch` does the same job; the monitor gets no failure either."""
+    """Most likely another `watch` does the same job; the monitor receives no failure either."""
     home.settings["HEARTBEAT_URL"] = f"{sink.url}/ping"
     with contextlib.ExitStack() as other:
         time = FastTime(FIRST, at("03 08:00"))
@@ -176,8 +176,8 @@ def test_store_that_another_run_has_is_told_at_the_second_attempt(
 def test_expired_session_waits_for_a_sign_in(
     home: Home, sim: Simulator, sink: HttpSink, store_url: str
 ) -> None:
-    """The night without a session asks once, and sends nothing until somebody signs in, who was
-    notified before that night.
+    """The night without a session sends one request, and nothing more until somebody signs in, as a
+    notification had asked before that night.
     """
     assert home.settings["STORE_URL"] == store_url
     time = FastTime(FIRST, at("04 04:00"))

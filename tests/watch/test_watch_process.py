@@ -1,4 +1,4 @@
-"""`watch` as a process: killed, stopped while it fetches and while it waits, beside another one."""
+"""`watch` as a process: killed, stopped while it fetches or waits, and beside another one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HANGING = today() - timedelta(8)
 
 
 def far_from_now() -> str:
-    """A schedule that comes once a month, and not soon: else a run might begin within a test."""
+    """A schedule that is due once a month, but not soon, so that no run begins within a test."""
     now = datetime.now(UTC)
     return f"{now:%M %H} {(now - timedelta(1)):%d} * *"
 
@@ -39,14 +39,14 @@ def sim(start: Start, home: Home) -> Simulator:
         "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
         "MAX_CONCURRENCY": "1",
         "MAX_RETRIES": "0",
-        "REQUEST_TIMEOUT_SECONDS": "300",  # what hangs waits for the signal, however late it comes
+        "REQUEST_TIMEOUT_SECONDS": "300",  # a request that hangs waits for the signal, however late
         "SCHEDULE": far_from_now(),
     }
     return start(Organization(users=2, today=today()))
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
-    """Fails with the whole test where that never comes: each process is ended by an alarm."""
+    """Fails the whole test if that never happens; each process is ended by an alarm."""
     end = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < end
@@ -67,7 +67,7 @@ def exit_codes(home: Home) -> list[int | None]:
 
 
 def began(home: Home) -> date:
-    """On which day the newest run began."""
+    """The day on which the newest run began."""
     with store_at(home.settings["STORE_URL"]).reading() as reader:
         return reader.runs(1)[0].started_at.date()
 
@@ -97,7 +97,7 @@ def test_killed_process_goes_on_where_it_was(home: Home, sim: Simulator, forks: 
 
 
 def test_process_stopped_while_it_fetches(home: Home, sim: Simulator, forks: Forks) -> None:
-    """What it had stored stays, and the other process that waited does the rest an hour later."""
+    """The days already stored stay, and the other, waiting process does the rest an hour later."""
     sim.add_fault(Fault(hang(600), USERS, HANGING))
     first = forks.start(home, "watch")
     wait_until(lambda: sim.count(USERS, HANGING) > 0)
@@ -117,7 +117,7 @@ def test_process_stopped_while_it_fetches(home: Home, sim: Simulator, forks: For
     assert exit_codes(home) == [143, 0]
     assert len(stored) == 20
     assert fetched_twice(sim, stored) == set()
-    # An hour later it may be another day.
+    # An hour later, it may be the next day.
     assert {*last_complete_days(28, began(home)).days()} <= {*ledger(home)}
 
 

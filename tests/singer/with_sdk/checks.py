@@ -1,4 +1,4 @@
-"""The tap by the standard tests of Meltano's SDK, and into its target for PostgreSQL."""
+"""The tap in the standard tests of Meltano's SDK, and with its target for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def printed_catalog() -> str:
 
 
 class ExecutableStream(Stream):
-    """A stream as the program's own catalogue has it."""
+    """A stream as described by the program's own catalogue."""
 
     def get_records(self, context: Any) -> Any:
         raise NotImplementedError("the program sends the records itself")
 
 
 class Executable(Tap):
-    """The program in the place of a tap made with the SDK: its catalogue, and what it writes."""
+    """The program in place of a tap made with the SDK: its catalogue, and its messages."""
 
     name = "tap-dashboard-scraper"
     config_jsonschema: dict[str, Any] = {"type": "object", "properties": {}}  # noqa: RUF012
@@ -90,7 +90,7 @@ class Executable(Tap):
         return bool(demo().tap())
 
     def run_sync_dry_run(self, **_: Any) -> bool:
-        """All of it, with every record."""
+        """Run the whole sync, with every record."""
         sys.stdout.write(demo().tap())
         return True
 
@@ -142,7 +142,7 @@ class Warehouse:
             self.state = json.loads(done.stdout.splitlines()[-1])
 
     def rows(self, stream: str, *, gone: bool = False) -> list[Row]:
-        """The stream's rows, or with `gone` also those that are marked as gone."""
+        """The stream's rows; with `gone`, also those that are marked as gone."""
         query = f"SELECT * FROM {SCHEMA}.{stream}"
         with closing(psycopg.connect(self._url, row_factory=dict_row)) as connection:
             found = connection.execute(query.encode()).fetchall()
@@ -151,7 +151,7 @@ class Warehouse:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
-    """In a new database of the server TEST_POSTGRES_URL."""
+    """A warehouse in a new database of the server TEST_POSTGRES_URL."""
     server = os.environ.get("TEST_POSTGRES_URL")
     if not server:
         pytest.fail("TEST_POSTGRES_URL: name a PostgreSQL server, where a database may be made")
@@ -165,7 +165,7 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 
 
 def as_text(value: Any) -> str | None:
-    """A value in the same form from SQLite and PostgreSQL, exact."""
+    """A value in the same exact form from SQLite and from PostgreSQL."""
     if isinstance(value, datetime):
         value = f"{value.isoformat()}Z"
     if isinstance(value, str) and MOMENT.fullmatch(value):
@@ -178,7 +178,7 @@ def as_text(value: Any) -> str | None:
 
 
 def compare(program: Program, warehouse: Warehouse) -> None:
-    """Every row of the store's views is in the target, with equal values, and no other row is."""
+    """Every row of the store's views is in the target with equal values, and no other row is."""
     for entry in catalog()["streams"]:
         stream, key = entry["stream"], entry["key_properties"]
         stored = by_key(program.rows(f"SELECT * FROM {OF_VIEW[stream]}"), key)
@@ -206,11 +206,11 @@ def records_in(messages: str) -> list[Row]:
 
 
 def test_target_has_the_figures_of_the_store(warehouse: Warehouse) -> None:
-    """After a run that was cut, without changes, after a revision, and after a removal."""
+    """After an interrupted run, without changes, after a revision, and after a removal."""
     program = demo()
     warehouse.configure(hard_delete=True)
     messages = program.tap().splitlines(keepends=True)
-    # The target ends in the middle, and the next run continues from the state that it printed.
+    # The target ends midway, and the next run continues from the state that it printed.
     warehouse.take("".join(messages[: len(messages) // 2]))
     warehouse.take(program.tap(warehouse.state))
     compare(program, warehouse)
@@ -247,7 +247,7 @@ def test_target_that_deletes_nothing_marks_what_is_gone(warehouse: Warehouse) ->
 
 
 def names_in(warehouse: Warehouse, *, marked: bool) -> set[str]:
-    """The names in the target, or also those in rows that are marked as gone."""
+    """The names in the target; with `marked`, also those in rows that are marked as gone."""
     return {
         row["user_login"]
         for stream in ("user_days", "cost_days", "seats")

@@ -1,4 +1,4 @@
-"""The program in its own environment, on a demo's store, as a runner of Singer taps starts it."""
+"""The program in its own environment, on a demo's store, started as a Singer runner does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 PROJECT = Path(__file__).parents[3]
 PYTHON = PROJECT / ".venv" / "bin" / "python"
 
-# Stores the newest day again without its first person; what the others did is doubled.
+# Stores the newest day again without its first person and with doubled figures of the others.
 _REVISION = """
 import sys
 from datetime import UTC, date, datetime
@@ -39,7 +39,7 @@ with store.locked(), store.opened():
 
 @dataclass(frozen=True)
 class Program:
-    """The program with a folder, and the store of a demo of every assistant in it."""
+    """The program with a folder that has the store of a demo of every assistant."""
 
     folder: Path
 
@@ -58,7 +58,7 @@ class Program:
         }
 
     def run(self, *words: str) -> str:
-        """What it prints."""
+        """Run the program, which must succeed; returns its standard output."""
         done = subprocess.run(
             [PYTHON, "-m", "dashboard_scraper", words[0], "--home", self.folder, *words[1:]],
             env=self.environment if self.store.exists() else {"PATH": os.environ["PATH"]},
@@ -78,13 +78,13 @@ class Program:
         return self.run("tap", "--log-level", "ERROR", "--state", f"{file}")
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        """What SQL says of the store."""
+        """The rows that an SQL query returns."""
         with closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as store:
             store.row_factory = sqlite3.Row
             return [dict(row) for row in store.execute(query)]
 
     def revise(self, source: str, day: str) -> None:
-        """Have a later answer for a day."""
+        """Store a later answer for a day."""
         url = self.environment["STORE_URL"]
         subprocess.run([PYTHON, "-c", _REVISION, url, source, day], check=True)
 
