@@ -1,4 +1,4 @@
-"""Runs against the Analytics API with a fault in its answers, and what they leave. Fixtures too."""
+"""Runs against the Analytics API with a fault in its answers, and their results; with fixtures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ MOST = 10**12
 
 
 def without(*path: str | int) -> Effect:
-    """An answer without the key or the element at that place."""
+    """An answer without the key or the element at this place."""
 
     def change(body: Json) -> None:
         for step in path[:-1]:
@@ -87,14 +87,14 @@ def on_page(number: int, effect: Effect) -> Effect:
 
 @dataclass(frozen=True)
 class Left:
-    """What a run left: of each day its row and its users, and the files under their final names."""
+    """What a run left: each day's row and users, and the files under their final names."""
 
     days: dict[date, tuple[LedgerDay, list[UserUsage]]]
     files: dict[str, bytes]
 
 
 def left_by(home: Home) -> Left:
-    """Each day is checked against its row; nothing is in the store of any other day."""
+    """What runs left in the home. Each day is checked against its row; no table has other days."""
     url = settings_of(home).store_url
     with store_at(url).reading() as reader:
         rows = reader.ledger(ANALYTICS)
@@ -113,7 +113,7 @@ def day_files(*days: date) -> set[str]:
 
 
 def files_of(*days: date) -> set[str]:
-    """With GitHub's reports, which are in a folder of their own."""
+    """The files of these days, with GitHub's reports, which are in a folder of their own."""
     window = {path.name for day in days for path in report_paths(Path(), Window(day, day))}
     return day_files(*days) | {name for name in window if name.startswith(("enter", "users"))}
 
@@ -129,7 +129,7 @@ def assert_whole(left: Left, undisturbed: Left) -> None:
 
 
 def assert_only_the_sound_day(left: Left, undisturbed: Left) -> None:
-    """The other day is in no table and has no file; nothing looks like the sum of both."""
+    """The other day is in no table and has no file; no figure is the sum of both days."""
     assert left.days == {SOUND: undisturbed.days[SOUND]}
     assert left.files.keys() == {*files_of(SOUND), MANIFEST, REPORT}
     for name in files_of(SOUND):
@@ -152,13 +152,13 @@ _OF_COSTS = ("cost-analytics", "get-user-budget-overrides")
 
 
 def asked(sim: Simulator) -> dict[str, int]:
-    """How many requests came, by endpoint, without those for costs: they have their own tests."""
+    """How many requests came, by endpoint; without those for costs, which have their own tests."""
     endpoints = (request.endpoint for request in sim.requests)
     return dict(Tally(endpoint for endpoint in endpoints if endpoint not in _OF_COSTS))
 
 
 def point_to(home: Home, sim: Simulator) -> None:
-    """Editors and languages have tests of their own; one thread makes the order certain."""
+    """No editors and languages, which have their own tests; one thread makes the order certain."""
     home.settings |= {
         "ANALYTICS_API_BASE_URL": sim.url,
         "AUGMENT_API_TOKEN": sim.token,
@@ -178,7 +178,7 @@ def point_to(home: Home, sim: Simulator) -> None:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Simulator]:
-    """A simulator for all tests: to start one for each would take longer than the tests."""
+    """A simulator for all tests: starting one for each would take longer than the tests."""
     with Simulator(Organization(users=6, today=TODAY, billing="credits"), rate_limit=False) as sim:
         yield sim
 
@@ -205,7 +205,7 @@ def spring(home: Home, small: Simulator) -> Simulator:
 
 @pytest.fixture
 def many(home: Home, large: Simulator) -> Simulator:
-    """One whose days have three pages of users."""
+    """A simulator whose days have three pages of users."""
     point_to(home, large)
     for day in (SOUND, DAY):
         assert 200 < len(large.organization.totals(Window(day, day))) < 300
@@ -221,7 +221,7 @@ def left_undisturbed(path: Path, sim: Simulator) -> Left:
 
 @pytest.fixture(scope="module")
 def undisturbed(small: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Left:
-    """What a run leaves without any fault."""
+    """What a run without any fault leaves."""
     return left_undisturbed(tmp_path_factory.mktemp("small"), small)
 
 
@@ -242,7 +242,7 @@ def opened(home: Home) -> Iterator[AnalyticsSource]:
 
 
 def refused(source: AnalyticsSource, endpoint: str = USERS) -> str:
-    """The error of a request for the day; a run stores nothing of such an answer."""
+    """The error of a request for the day; a run stores nothing from such an answer."""
     fetch: dict[str, Callable[[date], object]] = {
         EDITORS: source.fetch_editor_languages,
         CREDITS: lambda day: source.fetch_credits(Window(day, day)),
@@ -288,7 +288,7 @@ USER_COUNT_PATH = ("metadata", "returned_user_count")
 
 @pytest.fixture
 def logged(spring: Simulator, caplog: Log) -> Iterator[Callable[[int], list[str]]]:
-    """What was logged at a level."""
+    """A function that returns the messages logged at a level."""
     assert spring.requests == []
     caplog.set_level(logging.INFO, "dashboard_scraper")
     yield lambda level: [
@@ -308,7 +308,7 @@ def run_period(home: Home) -> None:
 
 
 def message_of(error: type[ScraperError], run: Callable[[], None]) -> str:
-    """The message of the error that ends the run, exactly of this class, so with its exit code."""
+    """The message of the error that ends the run, which must have exactly this class."""
     with pytest.raises(error) as caught:
         run()
     assert type(caught.value) is error

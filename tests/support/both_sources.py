@@ -1,4 +1,4 @@
-"""Both sources in this process: what each asks for, and what it made of the answer."""
+"""Both sources in this process: their requests, and how they read the answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACE = (60_000.0, 1000)
 
 @dataclass(frozen=True)
 class Asking:
-    """One request to one endpoint of a source that is opened for it, and what it gives."""
+    """One request to one endpoint, by a source that is opened for it; `ask` returns its result."""
 
     endpoint: str
     home: Home
@@ -34,7 +34,7 @@ class Asking:
     ask: Callable[[], object]
 
     def requests(self) -> int:
-        """How many came for the endpoint."""
+        """How many requests came for the endpoint."""
         return self.sim.count(self.endpoint)
 
 
@@ -80,7 +80,7 @@ def _from_analytics(home: Home, endpoint: str) -> object:
         return source.fetch_tenant(WINDOW)
 
 
-# The users of each source, and its totals: on those a whole night depends.
+# The endpoints of each source's users and of its totals: a whole night depends on them.
 ENDPOINTS = (
     Endpoint.USERS.value,
     Endpoint.TENANT.value,

@@ -69,7 +69,7 @@ def show(
 
 
 def settle(browser: Browser) -> None:
-    """Wait until the page has drawn what follows from a change, such as of its width."""
+    """Wait until the page has drawn what follows from a change, for example of its width."""
     browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 

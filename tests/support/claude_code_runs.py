@@ -1,4 +1,4 @@
-"""Runs with Claude Code as the source, and what its simulator says is true. A fixture too."""
+"""Runs with Claude Code as the source, and the true figures of its simulator; with a fixture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEY = "CLAUDE_CODE_API_KEY"
 
 @pytest.fixture
 def claude(home: Home) -> Iterator[Simulator]:
-    """A simulator of a small organization without a limit; the home's runs use its Claude Code."""
+    """A simulator of a small organization, without limits; the home's runs use its Claude Code."""
     organization = Organization(users=12, today=TODAY)
     with Simulator(organization, rate_limit=False) as simulator:
         use(home, simulator)
@@ -74,7 +74,7 @@ def by_actor(simulator: Simulator, day: date = DAY) -> dict[str, list[Row]]:
 
 
 def true_figures(simulator: Simulator, day: date = DAY) -> dict[str, dict[str, Any]]:
-    """What every actor's columns of the CSV must be, from the organization alone."""
+    """What every actor's columns of the CSV must be, computed only from the organization."""
     return {
         name: {
             "Active Days": 1,

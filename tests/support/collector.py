@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector: takes OTLP over HTTP, and decodes it as the official package says."""
+"""An OpenTelemetry collector: receives OTLP over HTTP, and decodes it with the official package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PATIENCE = 60
 
 
 def attributes_of(found: Any) -> dict[str, Any]:
-    """The attributes of whatever has some."""
+    """The attributes of anything that has some."""
     return {each.key: _plain(each.value) for each in found.attributes}
 
 
@@ -45,8 +45,8 @@ class Point:
 
 @dataclass
 class Collector:
-    """What arrived; `status`, `location` and `answer` are the answer to it, once `may_answer` is
-    set. `followed` are the paths of all GETs.
+    """What arrived. Once `may_answer` is set, requests are answered with `status`, `location` and
+    `answer`. `followed` has the paths of all GETs.
     """
 
     port: int = 0
@@ -66,7 +66,7 @@ class Collector:
         return f"http://127.0.0.1:{self.port}"
 
     def span(self, name: str) -> Span:
-        """The only span of this name; waits for it, as a run that was stopped does not."""
+        """The only span of this name; waits for it, as a run that was stopped does not wait."""
         deadline = time.monotonic() + _PATIENCE
         while name not in {span.name for span in self.spans} and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -79,7 +79,7 @@ class Collector:
         return found.value
 
     def take(self, path: str, body: bytes) -> None:
-        """Decode a body; a path of another signal is an error."""
+        """Decode a body; the path of another signal is an error."""
         self.bodies.append(body)
         if path == "/v1/traces":
             self._take_traces(body)
@@ -126,7 +126,7 @@ def collector() -> Iterator[Collector]:
             found.headers.append(dict(self.headers))
             found.take(self.path, body)
             found.may_answer.wait()
-            with contextlib.suppress(ConnectionError):  # who waits no longer has closed it
+            with contextlib.suppress(ConnectionError):  # a client that gave up
                 self.send_response(found.status)
                 if found.location:
                     self.send_header("Location", found.location)

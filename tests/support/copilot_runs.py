@@ -1,4 +1,4 @@
-"""Runs with GitHub's reports, faults of their files, and what is true. A fixture too."""
+"""Runs with GitHub's reports, faults of their files, and the true figures; with a fixture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Effect = Callable[[Answer, Request], Answer]
 
 @pytest.fixture
 def github(home: Home) -> Iterator[Simulator]:
-    """A simulator without limits and faults, which the home reads Copilot's reports from."""
+    """A simulator without limits and faults, from which the home reads Copilot's reports."""
     with Simulator(Organization(users=9, today=TODAY), rate_limit=False) as simulator:
         read_from(home, simulator)
         yield simulator
@@ -71,7 +71,7 @@ def by_login(usages: list[Usage]) -> dict[str, Usage]:
 
 
 def true_figures(usage: Usage) -> dict[str, int]:
-    """What the catalogue should have, from the truth alone."""
+    """The catalogue's figures, computed only from the truth."""
 
     def of(*names: str) -> Tally:
         chosen = [tally for name, tally in usage.features.items() if name in names]
@@ -116,7 +116,7 @@ def of_records(change: Callable[[Records], Records]) -> Effect:
 
 
 def of_first(**fields: Any) -> Effect:
-    """Fields of the first record have these values; None removes them."""
+    """Give fields of the first record these values; None removes a field."""
 
     def change(records: Records) -> Records:
         for name, value in fields.items():

@@ -61,7 +61,7 @@ FILES = 4 * DAYS + 3
 
 
 def job_folder(home: Home) -> Path:
-    """Where JOB writes."""
+    """The folder into which JOB writes."""
     return home.data / f"daily_exports_{WINDOW.start}_to_{WINDOW.end}"
 
 
@@ -136,7 +136,7 @@ class Run:
     """A running process."""
 
     def __init__(self, server: Forks, pid: int, number: int, folder: Path) -> None:
-        """What it prints is in files that have its `number`: ids of processes come again."""
+        """Its output is in files named by `number`, since the system reuses process ids."""
         self._server = server
         self._out, self._err = (folder / f"{number}.{name}" for name in ("out", "err"))
         self._code: int | None = None
@@ -148,15 +148,15 @@ class Run:
             os.kill(self.pid, number)
 
     def printed(self) -> str:
-        """What it has printed so far."""
+        """What the run has printed so far."""
         return self._out.read_text()
 
     def logged(self) -> str:
-        """What it has logged so far."""
+        """What the run has logged so far."""
         return self._err.read_text() if self._err.exists() else ""
 
     def wait(self) -> Result:
-        """Its result; the code is negative where a signal ended it."""
+        """The run's result; the code is negative if a signal ended it."""
         if self._code is None:
             self._code = self._server.ask(wait=self.pid)
         code = self._code
@@ -165,7 +165,7 @@ class Run:
 
 
 class Forks:
-    """The server, while entered."""
+    """The server; it runs while this is entered."""
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
@@ -202,7 +202,7 @@ class Forks:
     def serve(
         self, home: Home, *words: str, log: Path, open_files: int | None = None
     ) -> tuple[Run, TextIO]:
-        """Start `dashboard-scraper serve WORDS`, and open what it prints; `log` is appended to."""
+        """Start `dashboard-scraper serve WORDS`, and open what it prints; append logs to `log`."""
         pipe = Path(self._folder.name, "printed")
         os.mkfifo(pipe)
         run = self._start(
@@ -224,7 +224,7 @@ class Forks:
         return Run(self, pid, number, Path(self._folder.name))
 
     def run(self, home: Home, *words: str, trap: Trap | None = None) -> Result:
-        """As `start`, and wait for the end."""
+        """As `start`, then wait for the end."""
         return self.start(home, *words, trap=trap).wait()
 
     def ask(self, **order: object) -> int:
@@ -303,7 +303,7 @@ def drop_store(url: str) -> None:
 
 
 def until(reached: Callable[[], bool], seconds: float = 60) -> None:
-    """Poll until something has happened, less and less often: to ask may take time itself."""
+    """Poll until something has happened, less and less often, as polling may itself take time."""
     deadline, pause = time.monotonic() + seconds, 0.002
     while not reached():
         assert time.monotonic() < deadline, "it did not happen"
@@ -312,7 +312,7 @@ def until(reached: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def serve(folder: Path) -> None:
-    """Fork a process for each ordered run; in that process, this ends by SystemExit."""
+    """Fork a process for each ordered run; in the forked process, this ends by SystemExit."""
     for line in sys.stdin:
         order = json.loads(line)
         if "load" in order:
@@ -355,10 +355,10 @@ def _serves(order: dict[str, Any]) -> bool:
 
 
 def _run() -> None:
-    """Run the program; at the end, leave the memory alone: to free each object would copy every
+    """Run the program. At the end, memory is left as it is: freeing each object would copy every
     page that the processes share, and take as long as a short run.
     """
-    code: object = 1  # of an unexpected error
+    code: object = 1  # for an unexpected error
 
     def leave() -> None:
         logging.shutdown()
@@ -379,13 +379,13 @@ def _warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder, Simulator(Organization(5, today=today())) as sim:
         home = Home(Path(folder), {"METRICS_API_BASE_URL": sim.url})
         home.sign_in(sim)
-        for _ in range(2):  # the second compares
+        for _ in range(2):  # the second run compares
             assert home.run(*JOB).code == 0
-    asyncio.run(anyio.sleep(0))  # imports what each server would at its first request
+    asyncio.run(anyio.sleep(0))  # imports what a server would import at its first request
 
 
 if __name__ == "__main__":
     _warm_up()
     gc.collect()
-    gc.freeze()  # a collection in a child would write to every object, and so copy shared pages
+    gc.freeze()  # a collection in a child would write to every object, and so copy the shared pages
     serve(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Runs with Cursor as the source, and what its simulator says is true. Fixtures too."""
+"""Runs with Cursor as the source, and the true figures of its simulator; with fixtures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLDER = f"daily_exports_{SOUND}_to_{DAY}"
 
 
 def point_to(home: Home, sim: Simulator) -> None:
-    """The home's runs use the simulator's Cursor, without a limit."""
+    """Have the home's runs use the simulator's Cursor, without a limit."""
     home.settings |= {
         "METRICS_SOURCE": CURSOR,
         "CURSOR_API_BASE_URL": sim.url,
@@ -34,7 +34,7 @@ def point_to(home: Home, sim: Simulator) -> None:
         "CURSOR_REQUESTS_PER_MINUTE": "60000",
         "CURSOR_EVENTS_PER_MINUTE": "60000",
         "CURSOR_READY_HOUR": "0",
-        "FETCH_COST": "false",  # tests about costs ask for them
+        "FETCH_COST": "false",  # tests of costs turn it on
         "MAX_RETRIES": "0",
         "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
     }
@@ -44,7 +44,7 @@ def point_to(home: Home, sim: Simulator) -> None:
 
 @pytest.fixture(scope="module")
 def cursor_server() -> Iterator[Simulator]:
-    """A simulator for all tests of a module that change nothing but its faults. Pages of eight."""
+    """A simulator shared by a module's tests, which change only its faults. Pages of eight."""
     organization = Organization(users=60, seed=49, today=TODAY)
     with Simulator(organization, rate_limit=False, cursor_page=8) as sim:
         yield sim
@@ -87,7 +87,7 @@ def team_of(sim: Simulator) -> CursorTeam:
 
 
 def dollars(units: int) -> Decimal:
-    """The exact amount, without zeros at the end."""
+    """The exact amount, without trailing zeros."""
     return Decimal(units).scaleb(-18).normalize() + 0
 
 
@@ -105,7 +105,7 @@ def true_columns(day: Day) -> dict[str, int]:
 
 
 def true_users(sim: Simulator, day: date) -> dict[str, dict[str, int]]:
-    """Of everybody who was active on the day."""
+    """The columns of everybody who was active on the day."""
     days = team_of(sim).user_days(day)
     return {name: true_columns(counts) for name, counts in sorted(days.items()) if any(counts)}
 

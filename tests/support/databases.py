@@ -1,4 +1,4 @@
-"""STORE_URL of each kind of database. Fixtures too."""
+"""STORE_URL of each kind of database; with fixtures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOOKS, _PAUSE = 50, 0.01
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """The URL of a PostgreSQL server on which databases may be made; skips where there is none."""
+    """The URL of a PostgreSQL server on which databases may be created; skips if there is none."""
     url = os.environ.get(SERVER)
     if url is None:
         assert "CI" not in os.environ, f"CI provides a server; {SERVER} has to say where"
@@ -36,7 +36,7 @@ def postgres_server() -> str:
 
 @pytest.fixture(scope="session")
 def prepared_database(postgres_server: str) -> Iterator[str]:
-    """The name of a database with an empty store: a copy costs a tenth of making the tables."""
+    """The name of a database with an empty store: copying costs a tenth of creating the tables."""
     with new_database(postgres_server, "template0") as url:
         store = store_at(url)
         with store.locked(), store.opened():
@@ -57,15 +57,15 @@ def new_database(server_url: str, template: str) -> Iterator[str]:
 
 @cache
 def _connection(server_url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """Makes and removes the databases of this process: each session is a process of the server."""
+    """One connection that creates and drops databases: each session is a process of the server."""
     connection = psycopg.connect(server_url, autocommit=True)
     atexit.register(connection.close)
     return connection
 
 
 def _drop(server: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
-    """FORCE alone would end the connections of the pooler too, look at once whether they are gone,
-    and look again after a tenth of a second.
+    """With FORCE but without this loop, the server would end the pooler's connections, check at
+    once whether they are gone, and check again only after a tenth of a second.
     """
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
     for _ in range(_LOOKS):
@@ -84,25 +84,25 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_store_url(postgres_server: str, prepared_database: str) -> Iterator[str]:
-    """The same with a store in it that has no day yet."""
+    """STORE_URL of a database with a store that has no days yet."""
     with new_database(postgres_server, prepared_database) as url:
         yield url
 
 
 @pytest.fixture
 def pgbouncer_url(postgres_url: str) -> str:
-    """The same behind a PgBouncer that gives each transaction another session."""
+    """STORE_URL behind a PgBouncer that gives each transaction another session."""
     return behind_pooler(postgres_url)
 
 
 @pytest.fixture
 def pooled_store_url(postgres_store_url: str) -> str:
-    """A store behind the pooler, where there is one."""
+    """A store behind the pooler, if there is one."""
     return pooled(postgres_store_url)
 
 
 def behind_pooler(url: str) -> str:
-    """The URL of the same database behind the pooler; skips where there is none."""
+    """The URL of the same database behind the pooler; skips if there is none."""
     if POOLER not in os.environ:
         assert "CI" not in os.environ, f"CI provides a pooler; {POOLER} has to say where"
         pytest.skip(f"no PgBouncer: {POOLER} is not set")
@@ -110,8 +110,8 @@ def behind_pooler(url: str) -> str:
 
 
 def pooled(url: str) -> str:
-    """The same where there is a pooler: without it, each transaction of the program starts a
-    process of the server, which costs more than most transactions.
+    """The same URL through the pooler, if there is one: without it, each transaction of the program
+    starts a process of the server, which costs more than most transactions.
     """
     if POOLER not in os.environ:
         return url
@@ -121,15 +121,15 @@ def pooled(url: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_place(request: pytest.FixtureRequest, home: Home) -> str:
-    """STORE_URL, for each kind of database in turn, of a place without a store."""
+    """STORE_URL of a place without a store, for each kind of database in turn."""
     fixtures = {"postgresql": "postgres_url", "pgbouncer": "pgbouncer_url"}
     return _store_url_of(request, home, fixtures)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, home: Home) -> str:
-    """STORE_URL of each kind of database in turn; on PostgreSQL with the tables there already, and
-    behind a pooler. Tests of locks, lost connections and crashes connect directly, too.
+    """STORE_URL of each kind of database in turn; on PostgreSQL with the tables already created,
+    and behind a pooler. Tests of locks, lost connections and crashes also connect directly.
     """
     fixtures = {"postgresql": "pooled_store_url", "pgbouncer": "pgbouncer_url"}
     return _store_url_of(request, home, fixtures)
@@ -145,7 +145,7 @@ def store(store_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """The `spring` of the tests' own file, with each kind of database in turn."""
+    """The `spring` of the test's own file, with each kind of database in turn."""
     assert store_url
     return spring
 
@@ -155,7 +155,7 @@ on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 def _store_url_of(request: pytest.FixtureRequest, home: Home, fixtures: dict[str, str]) -> str:
-    """Runs of the home use it."""
+    """STORE_URL of the chosen kind of database, which the home's runs will use."""
     fixture = fixtures.get(request.param)
     sqlite = f"sqlite:///{home.data / 'usage.db'}"
     home.settings["STORE_URL"] = request.getfixturevalue(fixture) if fixture else sqlite

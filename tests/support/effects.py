@@ -13,7 +13,7 @@ Json = Any
 
 
 def of_bytes(change: Callable[[bytes], bytes]) -> Effect:
-    """Other bytes, with a Content-Length that is right for them."""
+    """Replace the bytes, with a Content-Length that fits them."""
     return lambda answer, _request: replace(answer, body=change(answer.body))
 
 
@@ -28,7 +28,7 @@ def in_place(change: Callable[[Json], object]) -> Effect:
 
 
 def put(*path: str | int, value: object) -> Effect:
-    """Another value at a place in the answer."""
+    """Replace the value at a place in the answer."""
 
     def change(body: Json) -> None:
         for step in path[:-1]:
@@ -39,7 +39,7 @@ def put(*path: str | int, value: object) -> Effect:
 
 
 def of_list(key: str, change: Callable[[list[Json]], list[Json]]) -> Effect:
-    """Other records under the key of the answer."""
+    """Replace the records under the key of the answer."""
 
     def replace_list(body: Json) -> None:
         body[key] = change(body[key])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-# How long an example takes says something of the machine alone, where others work too. The examples
-# are the same each time, so that no change fails by what it has nothing to do with; to look for
-# others, use `--hypothesis-profile default`. Tests of secrets and spellings say that they try more.
+# The time of an example depends on the load of the machine, so there is no deadline. The examples
+# are the same each time, so that no change fails because of unrelated ones; to look for others, use
+# `--hypothesis-profile default`. Tests of secrets and spellings set that they try more.
 hypothesis.settings.register_profile(
     "patient",
     hypothesis.settings(),
@@ -19,6 +19,6 @@ hypothesis.settings.register_profile(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that import the other fixtures and try no examples do not wait for Hypothesis."""
+    """Processes that import the other fixtures but try no examples need not wait for Hypothesis."""
     if config.getoption("--hypothesis-profile") is None:
         hypothesis.settings.load_profile("patient")

@@ -1,4 +1,4 @@
-"""After which exit codes a job may be started again by itself."""
+"""The exit codes after which a job may be started again without a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ AGAIN = {errors.SourceUnavailable, errors.DaysMissing, errors.LockHeld}
 
 
 def final_exit_codes() -> set[int]:
-    """Those after which somebody has to do something first."""
+    """The exit codes after which a person has to act first."""
     every = {
         kind.exit_code
         for kind in vars(errors).values()

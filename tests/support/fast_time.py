@@ -1,4 +1,4 @@
-"""A clock for `watch` that goes as fast as it is waited for, until it ends the process."""
+"""A clock for `watch` on which each wait passes at once, until it ends the process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 
 class FastTime:
-    """Each wait moves the clock on; what `tomorrow` does happens at each midnight, in UTC.
+    """Each wait advances the clock; what `tomorrow` does happens at each midnight, in UTC.
 
     When the time is over, the wait ends as SIGTERM would.
     """
@@ -21,7 +21,7 @@ class FastTime:
         return self._now
 
     def wait(self, seconds: float) -> None:
-        """Move on, and call what has come."""
+        """Advance the clock, and call the events that are due."""
         self._now += timedelta(seconds=seconds)
         for event in sorted(self.at, key=lambda event: event[0]):
             if event[0] <= self._now:
@@ -31,5 +31,5 @@ class FastTime:
             raise SystemExit(143)
 
     def spend(self, time: timedelta) -> None:
-        """What takes time without waiting."""
+        """Advance the clock without waiting, for work that takes time."""
         self._now += time

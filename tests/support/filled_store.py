@@ -59,7 +59,7 @@ def some_days(count: int, users: int = 6, seed: int = 1) -> dict[date, list[User
     return days
 
 
-_store = lru_cache(maxsize=4)(store_at)  # each store object compiles its queries anew
+_store = lru_cache(maxsize=4)(store_at)  # each new store object compiles its queries again
 
 
 def report_of(

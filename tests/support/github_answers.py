@@ -1,4 +1,4 @@
-"""GitHub's own description of its answers, as npm's `@octokit/openapi` has it."""
+"""GitHub's own description of its answers, as in npm's `@octokit/openapi`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests ask of `serve`: GitHub's paths, the days that are served, and the answers."""
+"""Requests to `serve`: GitHub's paths, the days that are served, and the answers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def path_of(of: str, name: str, day: date | str | None = LAST) -> str:
 
 
 def some_day(number: int) -> list[Any]:
-    """Everybody did something on every day, but for the old one without anybody."""
+    """Everybody did something on every day, except on the old day without anybody."""
     return [
         user(name, chat_messages=number + i, completions_count=1) for i, name in enumerate(NAMES)
     ]
@@ -76,7 +76,7 @@ def error_of(answer: requests.Response, status: int) -> str:
 
 
 def figures_of_metrics(served: Served) -> dict[str, float]:
-    """By name without the prefix; of one source."""
+    """The figures of the only source, by name without the prefix."""
     answer = requests.get(f"{served.address}/metrics", timeout=SECONDS)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     parsed = text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]

@@ -27,7 +27,7 @@ _Strict = validators.extend(  # type: ignore[no-untyped-call]  # the package's s
 
 @cache
 def validator(name: str) -> Any:
-    """The validator for the schema of that name."""
+    """The validator for the schema of this name."""
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     whole = _resolved(schema, schema["$defs"])
@@ -35,8 +35,8 @@ def validator(name: str) -> Any:
 
 
 def _resolved(part: Any, definitions: Json) -> Any:
-    """The part of a schema with each definition where it is referred to: that halves the time of a
-    validation.
+    """The part of a schema with each reference replaced by its definition, which halves the time of
+    a validation.
     """
     if isinstance(part, list):
         return [_resolved(each, definitions) for each in part]

@@ -1,4 +1,4 @@
-"""The queries of the dashboards, run as Grafana runs them: macros and variables in, rows out."""
+"""The dashboards' queries, run as Grafana runs them: macros and variables in, rows out."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def dashboard(kind: str, name: str) -> Json:
 
 
 def panels(found: Json) -> Iterator[Json]:
-    """Its panels but for the titles of rows."""
+    """The dashboard's panels, except for the titles of rows."""
     yield from (panel for panel in found["panels"] if panel["type"] != "row")
 
 
 class Grafana:
-    """What a dashboard shows of a store in a time range, with variables set."""
+    """What a dashboard shows of a store in a time range, with these variables."""
 
     def __init__(self, store_url: str, window: Window, variables: Mapping[str, str]) -> None:
         self._url = store_url
@@ -54,7 +54,7 @@ class Grafana:
         return self.expanded(text)
 
     def expanded(self, text: str) -> str:
-        """With variables as Grafana's frontend quotes them, then the macros of the data source."""
+        """Replace variables as Grafana's frontend quotes them, then the data source's macros."""
         for name, value in self._variables.items():
             quoted = value.replace("'", "''")
             text = text.replace(f"${{{name}:sqlstring}}", f"'{quoted}'")
@@ -70,7 +70,7 @@ class Grafana:
         return text
 
     def rows(self, sql: str) -> list[Row]:
-        """The answer, with days for moments in the column `time`."""
+        """The answer, in which the column `time` has days instead of moments."""
         names, answer = self._sqlite(sql) if self.kind == "sqlite" else self._postgresql(sql)
         assert len({*names}) == len(names)
         return [{n: _plain(n, v) for n, v in zip(names, values, strict=True)} for values in answer]
@@ -81,7 +81,7 @@ class Grafana:
             cursor = connection.execute(sql)
             names, answer = [column[0] for column in cursor.description], cursor.fetchall()
         for name, column in zip(names, zip(*answer, strict=True), strict=bool(answer)):
-            # The plugin takes the type of the first value for all, and would cut off decimals.
+            # The plugin uses the type of the first value for all, and would cut off decimals.
             kinds = {type(value) for value in column} - {type(None)}
             assert len(kinds) <= 1, f"{name} has values of {kinds}"
         return names, answer

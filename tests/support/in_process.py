@@ -1,6 +1,6 @@
-"""Runs the program in the test's own process, with an environment and streams of its own.
+"""Runs the program in the test's own process, with its own environment and streams.
 
-A child process costs a second of imports; only tests of what a process is (signals, crashes, a
+A child process costs a second of imports; only tests of what a process does (signals, crashes, a
 terminal, its exit) need one.
 """
 
@@ -84,7 +84,7 @@ def _as_in_a_process(
 
 @contextlib.contextmanager
 def logging_as_before() -> Iterator[None]:
-    """The program sets the root logger up anew; pytest's handlers and levels come back."""
+    """The program sets up the root logger anew; this restores pytest's handlers and levels."""
     root = logging.getLogger()
     handlers = root.handlers[:]
     levels = [(logger, logger.level) for logger in (root, *map(logging.getLogger, _LOGGERS))]
@@ -93,5 +93,5 @@ def logging_as_before() -> Iterator[None]:
     finally:
         root.handlers = handlers
         for logger, level in levels:
-            if logger.level != level:  # to set it empties the caches of hundreds of loggers
+            if logger.level != level:  # setting it empties the caches of hundreds of loggers
                 logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Changes of JSON in any of its places, for Hypothesis to choose from."""
+"""Changes at any place in a JSON text, for Hypothesis to choose from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _numbers = st.integers(-2, 2) | st.integers(-(2**70), 2**70) | st.sampled_from([
 
 
 def _anything(day: date, names: Sequence[str]) -> st.SearchStrategy[Json]:
-    """Small JSON, in which days, addresses and these names are likely."""
+    """Small JSON in which days, addresses and these names are likely."""
     likely = [f"{day}", f"{day - timedelta(1)}", "ada@example.com", "\0"]
     words = st.text(max_size=8) | st.sampled_from(likely)
     leaves = st.none() | st.booleans() | _numbers | st.floats(allow_nan=False) | words
@@ -33,7 +33,7 @@ def _anything(day: date, names: Sequence[str]) -> st.SearchStrategy[Json]:
 
 
 def places(value: Json, path: Path_ = ()) -> Iterator[Path_]:
-    """Every place in a JSON text, the whole among them."""
+    """Every place in a JSON text, including the whole text."""
     yield path
     keys: Iterable[str | int] = value if isinstance(value, dict) else ()
     for key in range(len(value)) if isinstance(value, list) else keys:
@@ -41,7 +41,7 @@ def places(value: Json, path: Path_ = ()) -> Iterator[Path_]:
 
 
 def changed(body: Json, path: Path_, how: str, value: Json) -> Json:
-    """Another value at the place, none there any more, the same twice, or one more beside it."""
+    """Replace, remove or repeat the value at the place, or add another one beside it."""
     if not path:
         return value
     copied = json.loads(json.dumps(body))
@@ -66,7 +66,7 @@ def _at(body: Json, path: Path_) -> Json:
 
 
 def _near(value: Json, day: date, anything: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
-    """Values that could have stood there."""
+    """Values that could have been there."""
     if isinstance(value, bool):
         return st.just(not value)
     if isinstance(value, int | float):
@@ -80,7 +80,7 @@ def _near(value: Json, day: date, anything: st.SearchStrategy[Json]) -> st.Searc
 def changes_of(
     good: Mapping[str, Json], day: date, names: Sequence[str]
 ) -> st.SearchStrategy[tuple[str, Json]]:
-    """The name of one of the answers, and the answer with one change."""
+    """The name of one of the answers, and that answer with one change."""
     known = {name: list(places(body)) for name, body in good.items()}
     anything = _anything(day, names)
 

@@ -85,7 +85,7 @@ def _with_unknown(user: UserUsage, draw: random.Random) -> UserUsage:
 
 
 def _parts(user: UserUsage, draw: random.Random) -> list[EditorLanguageUsage]:
-    """Half of the user's figures; in two places, or in one."""
+    """Half of the user's figures, in two places or in one."""
     halves = {metric.name: (user.figures[metric] or 0) // 2 for metric in DETAILED}
     places = [("VSCode", "Python"), ("JetBrains", 'C"é\\'), ("CLI", "Unknown")]
     chosen = draw.sample(places, draw.choice([1, 2]))

@@ -1,4 +1,4 @@
-"""An Iceberg REST catalogue on this machine, which can be ordered to fail. Fixtures too."""
+"""An Iceberg REST catalogue on this machine that can be told to fail; with fixtures."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _error(code: int, kind: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def serving(catalogue: RestCatalogue) -> Iterator[RestCatalogue]:
-    """Serve it; its `url` is set."""
+    """Serve the catalogue; its `url` is set."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -171,7 +171,7 @@ def serving(catalogue: RestCatalogue) -> Iterator[RestCatalogue]:
 
 
 def merge_files(table: Table) -> None:
-    """Put the rows of a table's only partition into one file, as programs that compact do."""
+    """Put the rows of a table's only partition into one file, as compaction does."""
     rows, (task, *_) = table.scan().to_arrow(), table.scan().plan_files()
     values = [
         PartitionFieldValue(field, task.file.partition[place])
@@ -189,7 +189,7 @@ def merge_files(table: Table) -> None:
 
 @pytest.fixture
 def lake(home: Home) -> Path:
-    """Where runs write by default; the store has three days."""
+    """The lake to which runs write by default; the store has three days."""
     home.settings |= {
         "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
         "METRICS_SOURCE": SOURCE,
@@ -201,7 +201,7 @@ def lake(home: Home) -> Path:
 
 @pytest.fixture
 def catalogue(home: Home, lake: Path) -> Iterator[RestCatalogue]:
-    """A REST catalogue with its tables in a folder, which runs are configured for."""
+    """A REST catalogue with its tables in a folder; runs are configured for it."""
     assert lake
     with _configured(home, RestCatalogue(home.path, f"file://{home.path / 'warehouse'}")) as found:
         yield found
@@ -209,7 +209,7 @@ def catalogue(home: Home, lake: Path) -> Iterator[RestCatalogue]:
 
 @pytest.fixture
 def remote_catalogue(home: Home, lake: Path, object_store: str) -> Iterator[RestCatalogue]:
-    """The same, but the tables are in an object store."""
+    """The same, but with the tables in an object store."""
     assert lake
     sign_in_at(home, object_store)
     tables = RestCatalogue(

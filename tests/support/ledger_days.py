@@ -19,13 +19,13 @@ DAY = date(2025, 3, 10)
 NOW = end_of_day(date(2025, 5, 1))
 SETTLE_DAYS = 3
 WEEK, NIGHT = timedelta(weeks=1), timedelta(days=1)
-ACCEPTED = "completions_accepted"  # neither a sum of others nor a part
+ACCEPTED = "completions_accepted"  # neither a sum of other metrics nor a part of one
 CHAT, MESSAGES = "chat_messages", "total_messages"
 OFF, TOLERATED = Difference(MESSAGES, 7, 10), Difference(MESSAGES, 8, 10)
 
 
 def sums(**counts: int | None) -> Figures:
-    """Of the other metrics, the sums are 0."""
+    """The sums of these metrics; all others are 0."""
     return msgspec.structs.replace(sum_of(()), **counts)
 
 
@@ -33,7 +33,7 @@ THOUSAND = sums(completions_accepted=1000)
 
 
 def ledger_day(day: date = DAY, **fields: Any) -> LedgerDay:
-    """Of ten people with a thousand accepted completions, long after the day had settled."""
+    """A day of ten people with a thousand accepted completions, long after it had settled."""
     whole = {
         "status": Status.COMPLETE,
         "fetched_at": NOW - NIGHT,

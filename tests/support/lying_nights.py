@@ -88,7 +88,7 @@ class Left:
         }
 
     def others_unlike(self, truth: Left) -> set[str]:
-        """Files of several days, and GitHub's reports, that differ; without the marks."""
+        """Files of several days, and GitHub's reports, that differ; marks do not count."""
         return {
             name
             for name, content in self.files.items()
@@ -98,11 +98,11 @@ class Left:
         }
 
     def manifest_lines(self) -> list[str]:
-        """Lines, so that a failed comparison shows the difference."""
+        """The manifest in lines, so that a failed comparison shows the difference."""
         return self.files[MANIFEST].decode().splitlines()
 
     def marked(self, *marks: str) -> set[date]:
-        """The days that the manifest does not vouch for, or only with one of the marks."""
+        """The days that the manifest does not vouch for, or that have one of the marks."""
         if MANIFEST not in self.files:
             return set()
         manifest = json.loads(self.files[MANIFEST])
@@ -117,8 +117,9 @@ class Left:
 
 @dataclass(frozen=True)
 class Setup:
-    """Where the figures come from, and where they go: the store, and either every format of an
-    export, with editors and costs, or the CSV files alone: every figure at a third of the cost.
+    """The source of the figures, and their destination: the store, and either every format of an
+    export, with editors and costs, or only the CSV files, which have every figure at a third of the
+    time.
     """
 
     source: str
@@ -170,7 +171,7 @@ class Nights:
         return self.run(self.fresh, 1)
 
     def honest(self, night: int) -> Left:
-        """The result of this night, after honest ones before it."""
+        """The result of this night, after earlier honest nights."""
         for each in range(max(self.known) + 1, night + 1):
             self.known[each] = self.run(self.going_on, each)
         return self.known[night]
@@ -213,7 +214,7 @@ def _noted(fault: Fault, altered: list[bool]) -> Fault:
 
 
 def _files(home: Home, night: int) -> Files:
-    """The exported files, without those that runs set aside and without the page."""
+    """The exported files, without the page and those that runs set aside."""
     asked = window(night)
     folder = home.data / f"daily_exports_{asked.start}_to_{asked.end}"
     return {
@@ -276,7 +277,8 @@ def sign_in(home: Home, simulator: Simulator, source: str) -> None:
 def _own_store(folder: Path, server: str | None, like: Home | None = None) -> Iterator[Home]:
     """A home with its own store; with `like`, both are copies of that home's.
 
-    A copy is behind the pooler: that keeps connections, and to what has any, no copy can be made.
+    A copy is behind the pooler: the pooler keeps connections, and a database with connections
+    cannot be copied.
     """
     if like:
         shutil.copytree(like.path, folder, symlinks=True)

@@ -1,4 +1,4 @@
-"""Made-up costs, put into a store in process, and how exactly any output must show them."""
+"""Made-up costs, stored in process, and how exactly any output must show them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ TINY = Decimal("-0.000000000000000001")
 
 
 def in_dollars(billed: Decimal | str, tokens: int = 0) -> CostFigures:
-    """What a contract in dollars has: credits are 0."""
+    """The costs of a contract in dollars: credits are 0."""
     amount = Decimal(billed)
     return CostFigures(tokens, 1, 2, 3, None, amount, normalized(amount), Decimal(0))
 
 
 def in_credits(consumed: Decimal | str, tokens: int = 0) -> CostFigures:
-    """What a contract in credits has: an estimate, and nothing billed."""
+    """The costs of a contract in credits: an estimate, and nothing billed."""
     return CostFigures(tokens, 1, 2, 3, None, Decimal(0), Decimal("9.75"), Decimal(consumed))
 
 
@@ -79,7 +79,7 @@ def put_costs(
     url: str = "",
     source: str = ANALYTICS,
 ) -> None:
-    """Store them as those of the source; exports take that source then."""
+    """Store these costs as the source's, and make it the source of exports."""
     home.data.mkdir(exist_ok=True)
     home.settings.setdefault("STORE_URL", url or f"sqlite:///{home.data / 'usage.db'}")
     home.settings["METRICS_SOURCE"] = source
@@ -90,7 +90,7 @@ def put_costs(
 
 
 def put_usage(home: Home, days: Iterable[date]) -> None:
-    """Days of the source of exports on which two people were active."""
+    """Store days on which two people were active, for the source of exports."""
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
         for day in days:
@@ -119,7 +119,7 @@ _NAMES = st.sampled_from([ADA, "Ada@Example.com", BEN, "=cmd()@example.com", SER
 
 @st.composite
 def any_costs(draw: st.DrawFn) -> list[Cost]:
-    """Rows of a day as a source may have them, each user and resource once."""
+    """A day's rows as a source may have them, each user and resource once."""
     keys = draw(st.lists(st.tuples(_NAMES, st.sampled_from(["a", "-b"])), unique=True, max_size=6))
     return [
         cost(

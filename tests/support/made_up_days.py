@@ -42,7 +42,7 @@ def figures_of(counts: Mapping[str, int | None]) -> Figures:
 
 
 def user_days(names: Iterable[str], day: date) -> list[UserUsage]:
-    """Figures of which two thirds are active on a weekday; the same on every call."""
+    """A day's figures, of which two thirds are active on a weekday; the same on every call."""
     draw = random.Random(f"{day}")
     chance = 0.15 if is_weekend(day) else 0.66
     return [

@@ -1,4 +1,4 @@
-"""A gateway between a client and its database, which may be down, or lose an answer."""
+"""A gateway between a client and its database that may be down or lose an answer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SECONDS_TO_COMMIT = 60
 class Middleman:
     """Forwards data in both directions once it is `open`.
 
-    `lose` says what to lose at the next COMMIT: the statement or its answer, and with either the
-    connection.
+    `lose` says what to lose at the next COMMIT: the statement or its answer; either way, the
+    connection is lost too.
     """
 
     def __init__(self, url: str) -> None:

@@ -1,4 +1,4 @@
-"""The program's own modules, for tests that read code: each file is parsed once in a process."""
+"""The program's own modules, for tests that read code; each process parses a file only once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
-    """What a file is parsed to; nobody who asks for it changes it."""
+    """The parsed file; callers must not change it."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
@@ -26,7 +26,7 @@ def imports_of(path: Path) -> tuple[str, ...]:
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    """Of statements, and those within: expressions, which most of a tree consists of, have none."""
+    """The imports of all statements, also nested ones; without expressions, most of the tree."""
     if isinstance(tree, ast.Import):
         yield from (name.name for name in tree.names)
     elif isinstance(tree, ast.ImportFrom) and tree.module:

@@ -1,4 +1,4 @@
-"""Real mounts, in a folder of their own, as platforms give secrets to a process."""
+"""Real mounts, in their own folder, like those by which platforms pass secrets to a process."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def mount(*words: str) -> bool:
 
 @contextlib.contextmanager
 def mounted_secrets(files: dict[str, bytes], mode: int, group: int = 0) -> Iterator[Path]:
-    """A file system in memory with these files, each behind two links as in Kubernetes; nobody can
-    write to it any longer. Skips where nothing can be mounted.
+    """A file system in memory with these files, each behind two links as in Kubernetes, and then
+    made read-only. Skips if nothing can be mounted.
     """
     with tempfile.TemporaryDirectory() as name:
         outer = Path(name)
@@ -63,7 +63,7 @@ def _read(read: Callable[[], bytes]) -> bytes:
 
 
 def as_another_user(group: int, read: Callable[[], bytes]) -> bytes:
-    """What a process of ANOTHER_USER with this one group reads; the name of a UsageError."""
+    """What a process of ANOTHER_USER with only this group reads, or the name UsageError."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -21,8 +21,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class HttpSink:
-    """What arrived: the path of each GET, the JSON of each POST; `status` is its answer, and
-    `location` where it leads each POST to.
+    """What arrived: the path of each GET, and the JSON of each POST. Answers have `status`, and for
+    a POST the redirect to `location`, if any.
     """
 
     port: int = 0
@@ -100,8 +100,8 @@ class SmtpSink:
 
 
 class _OnSocket(Controller):
-    """On a socket that listens already: of a port that is only chosen, another test might be
-    quicker. And its first connection may take longer than the library's second.
+    """Uses a socket that already listens: a port that is only chosen may be taken by another test.
+    It also waits longer for its first connection than the library's one second.
     """
 
     def __init__(self, sink: SmtpSink, listening: socket.socket) -> None:

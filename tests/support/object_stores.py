@@ -1,4 +1,4 @@
-"""An S3 server on this machine, and what is in it. A fixture too."""
+"""An S3 server on this machine, and the objects in it; with a fixture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ SECRET = "made-up-secret-key"
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an S3 server on this machine, with one bucket.
 
-    All workers share it, since its start takes seconds: the first begins it, and the last ends it.
+    All workers share it, since starting it takes seconds: the first starts it, and the last ends
+    it.
     """
     folder = tmp_path_factory.getbasetemp()
     state = (folder.parent if WORKER else folder) / "object-store.json"
@@ -51,7 +52,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     server.wait(30)
 
 
-# It takes a free port itself: of one that was chosen here, another test might be quicker.
+# It chooses a free port itself: a port chosen here may be taken by another test.
 _SERVER = """
 import signal
 from moto.server import ThreadedMotoServer

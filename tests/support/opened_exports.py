@@ -1,7 +1,7 @@
-"""How other processes of an export open it: as they should, and as they should not.
+"""How an export's other processes open it: as they should, and as they should not.
 
-Each of them imports this module: it imports nothing of the tests, which would take longer than the
-export.
+Each of these processes imports this module. So it imports nothing from the tests, which would take
+longer than the export.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def opened(settings: Settings, window: Window, folder: Path) -> tuple[Store, Dai
 
 
 def opened_by_nobody(*_: object) -> tuple[Store, DailyExport]:
-    """The process dies, as one that gets no memory."""
+    """The process dies, like one that gets no memory."""
     os._exit(1)
 
 
@@ -41,7 +41,7 @@ def opened_in_vain(error: BaseException) -> tuple[Store, DailyExport]:
 def opened_slowly(
     settings: Settings, window: Window, folder: Path, seconds: float
 ) -> tuple[Store, DailyExport]:
-    """Says that it begins, and holds a lock on a file in the folder until the process ends."""
+    """Report the start, and hold a lock on a file in the folder until the process ends."""
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     sys.stdout.write(OPENED)
@@ -53,7 +53,7 @@ def opened_slowly(
 def export_opened(
     settings: Settings, window: Window, folder: Path, open_export: OpenExport | None
 ) -> None:
-    """Export with another process, which opens the export in this way, or with none."""
+    """Export with another process that opens the export in this way, or with no other process."""
     count = 1 if open_export else 0
     as_is: OpenExport = partial(opened, settings, window, folder)
     workers = DayWorkers(open_export or as_is, count, least_user_days=1)

@@ -1,4 +1,4 @@
-"""A person at the browser that `--auth --browser` opens, and the browsers that tests give it.
+"""A person at the browser that `--auth --browser` opens, and the browsers that tests use for it.
 
 The program talks to its browser over pipes, which nobody else can use. So the tests' browser is a
 script that also opens a DevTools port, for the person.
@@ -59,8 +59,8 @@ def serve(**answered):
 
 
 def give_browser(home: Home, *, port: bool = False) -> None:
-    """Set BROWSER_PATH to Chromium, without a window, since CI has no screen; with a `port` also
-    for the person. The sandbox is off because CI runs as root, for whom Chromium has none.
+    """Set BROWSER_PATH to Chromium without a window, since CI has no screen; with `port`, the
+    person can also use it. The sandbox is off because CI runs as root, for whom Chromium has none.
     """
     options = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage"
     options += " --remote-debugging-port=0" if port else ""
@@ -77,7 +77,7 @@ def give_program(home: Home, script: str) -> Path:
 
 
 def fake_browser(home: Home, body: str) -> Path:
-    """A browser that is a Python script; `body` uses `receive()`, `send()` and `serve()`."""
+    """A browser that is a Python script; `body` may use `receive()`, `send()` and `serve()`."""
     return give_program(home, f"#!{sys.executable}\n{_FAKE}{body}")
 
 
@@ -111,13 +111,13 @@ class Person:
         wait_for(lambda: self.call("Runtime.evaluate", expression=script)["result"].get("value"))
 
     def close_window(self) -> None:
-        """Close every page until the browser ends: one that is just being loaded may stay open."""
+        """Close every page until the browser ends: a page that is still loading may stay open."""
         wait_for(self._has_ended)
 
     def _has_ended(self) -> bool:
         try:
             for target in self._targets():
-                with contextlib.suppress(urllib.error.HTTPError):  # it is closed already
+                with contextlib.suppress(urllib.error.HTTPError):  # the page is closed already
                     urllib.request.urlopen(f"{self._browser}/json/close/{target['id']}").close()
         except OSError:
             return True

@@ -30,7 +30,7 @@ Document = dict[str, Any]
 
 
 def kubectl() -> str:
-    """The one of the packages for releases, or else the machine's; skips where there is none."""
+    """The kubectl of the packages for releases, or else the machine's; skips if there is none."""
     own = ROOT / ".venv-release" / "bin" / "kubectl"
     found = str(own) if own.exists() else shutil.which("kubectl")
     if found is None:
@@ -63,7 +63,7 @@ def container_of(pod: Document) -> Document:
 
 
 def image_environment() -> dict[str, str]:
-    """What the last stage of the Dockerfile sets, apart from where programs are."""
+    """What the last stage of the Dockerfile sets, except for the paths of programs."""
     stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").rpartition("\nFROM ")[2]
     assert '\nENTRYPOINT ["dashboard-scraper"]\n' in stage
     assert "\nUSER 10001:10001\nWORKDIR /data\n" in stage
@@ -74,7 +74,7 @@ def image_environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Container:
-    """A running one: its specification, its process, and the words that start the program in it."""
+    """A running container: its specification, its process, and words to start the program in it."""
 
     specification: Document
     process: subprocess.Popen[str]
@@ -89,7 +89,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a kustomization makes, with the Secrets that its owner creates, and one volume."""
+    """What a kustomization creates, with its owner's Secrets and one volume."""
 
     documents: Sequence[Document]
     secrets: dict[str, dict[str, str]]
@@ -105,7 +105,7 @@ class Cluster:
         return found[0]
 
     def environment(self, container: Document) -> dict[str, str]:
-        """As a kubelet makes it: the image's, then that of `envFrom`, then that of `env`."""
+        """As a kubelet builds it: from the image, then `envFrom`, then `env`."""
         given = image_environment()
         for source in container.get("envFrom", []):
             given |= self.named("ConfigMap", source["configMapRef"]["name"])["data"]
@@ -117,8 +117,8 @@ class Cluster:
 
     @contextlib.contextmanager
     def started(self, kind: str, name: str, *words: str, **settings: str) -> Iterator[Container]:
-        """The container of a workload, with more words and settings, as where a simulator is. It is
-        stopped as a kubelet does it, by SIGTERM, also where a test has made it wait.
+        """The container of a workload, with additional words and settings, such as a simulator's
+        address. It is stopped by SIGTERM, as a kubelet does, even if a test has made it wait.
         """
         pod = pod_of(self.named(kind, name))
         assert pod is not None
@@ -144,7 +144,7 @@ class Cluster:
                 process.communicate(timeout=300)
 
     def run(self, kind: str, name: str, **settings: str) -> tuple[int, str]:
-        """Its exit code and its log, once it has ended by itself."""
+        """The exit code and the log of a container that ends by itself."""
         with self.started(kind, name, **settings) as container:
             _, log = container.process.communicate(timeout=300)
             return container.process.returncode, log
@@ -152,7 +152,7 @@ class Cluster:
     def _mounts(
         self, stack: contextlib.ExitStack, pod: Document, container: Document
     ) -> Iterator[tuple[str, str]]:
-        """Where each of its volumes is: a folder, or none for one that is empty."""
+        """Where each volume is mounted, and from which folder: none for an empty volume."""
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         for mount in container["volumeMounts"]:
             volume, place = volumes[mount["name"]], mount["mountPath"]
@@ -166,7 +166,7 @@ class Cluster:
                 content = self.secrets.get(secret["secretName"])
                 assert content is not None or secret.get("optional"), secret["secretName"]
                 files = {key: value.encode() for key, value in (content or {}).items()}
-                mode = secret["defaultMode"] | 0o040  # a group gets it in any case
+                mode = secret["defaultMode"] | 0o040  # kubelets let a group read it in any case
                 yield place, str(stack.enter_context(mounted_secrets(files, mode, group)))
             else:
                 assert "emptyDir" in volume
@@ -174,7 +174,7 @@ class Cluster:
 
 
 def as_mounted(volume: Path, context: Document) -> None:
-    """Give a volume to a group as kubelets do: the group owns everything, and may write to it."""
+    """Give a volume to a group as kubelets do: the group owns everything and may write to it."""
     group = context["fsGroup"]
     state = volume.stat()
     if context["fsGroupChangePolicy"] == "OnRootMismatch" and (
@@ -189,7 +189,7 @@ def as_mounted(volume: Path, context: Document) -> None:
 
 
 def _as_its_user(pod: Document) -> list[str]:
-    """The words before a program's environment and name, so that it may do what the pod says."""
+    """Words to put before a program's environment and name, so that it may do what the pod says."""
     context = pod["securityContext"]
     user, group = context["runAsUser"], context["runAsGroup"]
     return [
@@ -207,13 +207,13 @@ def _as_its_user(pod: Document) -> list[str]:
 
 
 def _in_its_root(container: Document, mounts: list[tuple[str, str]]) -> list[str]:
-    """The words before these, so that all this sees nothing but the program and the mounts."""
+    """Words to put before those, so that they see only the program and the mounts."""
     lines = ["set -e", "root=$(mktemp -d)", 'mount -t tmpfs -o mode=0755 none "$root"']
     program = {sys.prefix, sys.base_prefix, str(Path(dashboard_scraper.__file__).parents[1])}
     for place, folder in mounts:
         source = f'--bind "{folder}"' if folder else "-t tmpfs -o mode=0777 none"
         lines += [f'mkdir -p "$root{place}"', f'mount {source} "$root{place}"']
-    # After the pod's own, one of which is on /tmp: the program may be below that.
+    # After the pod's own mounts, one of which is on /tmp: the program may be below it.
     for place in ["/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc", *sorted(program)]:
         if Path(place).exists():
             lines += [f'mkdir -p "$root{place}"', f'mount --rbind "{place}" "$root{place}"']

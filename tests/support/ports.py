@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def reserved_port() -> Iterator[int]:
     """Bound, but not listening: connections are refused until a program that is given it listens.
 
-    Of a port that is only chosen, another test might be quicker.
+    A port that is only chosen may be taken by another test.
     """
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for that program

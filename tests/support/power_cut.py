@@ -1,8 +1,8 @@
-"""Simulated power cuts: the contents of a disk, rebuilt from a journal of a process' writes.
+"""Simulated power cuts: the contents of a disk, rebuilt from a journal of a process's writes.
 
-The disk certainly has everything that was synced: a file's bytes by fsync of the file, names and
-removals by fsync of their folder. It may have any part of the rest: single sectors of the writes,
-and a prefix of the changes to names, whose order file systems preserve.
+Everything that was synced is certainly on the disk: a file's bytes by fsync of the file, names and
+removals by fsync of their folder. Any part of the rest may be: single sectors of the writes, and
+the first changes to names, whose order file systems preserve.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Journal:
         )
 
     def run(self, *words: str) -> str:
-        """Run the program, which must succeed; its standard output."""
+        """Run the program, which must succeed; returns its standard output."""
         recorded = {
             "LD_PRELOAD": str(self._library),
             "WRITE_JOURNAL": str(self._file),
@@ -114,7 +114,7 @@ class _File:
         self.synced, self.since = self.with_all(), []
 
     def with_all(self) -> bytearray:
-        """As the program sees it."""
+        """The contents as the program sees them."""
         return self._with(self.since)
 
     def with_some(self, chance: Random) -> bytearray:
@@ -167,7 +167,7 @@ class Disk:
     def do(self, step: Step) -> None:
         """Apply the next step."""
         if step.kind == "C":
-            self._files[step.number] = _File()  # the system uses a removed file's number again
+            self._files[step.number] = _File()  # the system reuses the number of a removed file
         if step.kind in "CRUD":
             self._since.append((step, self._files.get(step.number)))
         elif step.number in self._files:
@@ -182,7 +182,7 @@ class Disk:
             _rename(self._synced, here)
 
     def now(self) -> Contents:
-        """As the program sees it."""
+        """The contents as the program sees them."""
         return self._left(len(self._since), lambda file: file.with_all())
 
     def after_power_cut(self, chance: Random | None) -> Contents:

@@ -25,7 +25,7 @@ _INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
 
 @dataclass(frozen=True)
 class Prometheus:
-    """Its HTTP API."""
+    """The server's HTTP API."""
 
     address: str
     process: subprocess.Popen[bytes]
@@ -42,7 +42,7 @@ class Prometheus:
         return found
 
     def wait_until_ready(self) -> None:
-        """Until it answers."""
+        """Wait until the server answers."""
         deadline = time.monotonic() + SECONDS
         while True:
             assert self.process.poll() is None, self.log.read_text()
@@ -53,7 +53,7 @@ class Prometheus:
             time.sleep(0.1)
 
     def wait_for(self, expression: str) -> None:
-        """Until the expression has a sample."""
+        """Wait until the expression has a sample."""
         deadline = time.monotonic() + SECONDS
         while not self.query(expression):
             assert time.monotonic() < deadline, f"{expression} is empty; {self.log.read_text()}"
@@ -61,10 +61,10 @@ class Prometheus:
 
 
 def _configured(served: Served, folder: Path) -> Path:
-    """The files as they are, but for where `serve` is, its token, and how long to wait."""
+    """The files of deploy/prometheus, with another address of `serve`, token, and intervals."""
     shutil.copy(FOLDER / "alerts.yaml", folder)
     settings = msgspec.yaml.decode((FOLDER / "prometheus.yaml").read_text())
-    # A scrape that takes longer than the timeout ends every line: a loaded machine needs some time.
+    # A scrape that takes longer than the timeout ends every line: a busy machine needs some time.
     settings["global"] = dict.fromkeys(_INTERVALS, "3s")
     (job,) = settings["scrape_configs"]
     (folder / "token").write_text(served.token)
@@ -77,7 +77,7 @@ def _configured(served: Served, folder: Path) -> Path:
 
 @contextmanager
 def running(program: Path, served: Served, folder: Path) -> Iterator[Prometheus]:
-    """Start it, and wait until it answers."""
+    """Start the server, and wait until it answers."""
     config, log = _configured(served, folder), folder / "log"
     with reserved_port() as port:
         address = f"127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""What a run reads and writes: of the database, and of the formats of an export. Fixtures."""
+"""What a run reads and writes: rows of the database, and formats of an export; fixtures."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def reads() -> Iterator[Counter[str]]:
 
 @pytest.fixture
 def csv_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports are CSV files and their manifest, for tests of what is fetched and stored.
+    """Exports consist of CSV files and the manifest, for tests of what is fetched and stored.
 
-    All formats take half of the time of a run.
+    Writing all formats takes half of a run's time.
     """
     monkeypatch.setattr(formats, "OUTPUTS", (CsvFiles,))

@@ -1,4 +1,4 @@
-"""Days with records in GitHub's format, as a source got them from GitHub."""
+"""Days with records in GitHub's format, as a source fetched them from GitHub."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ EVERY_DAY_FIELD: Json = {
 
 
 def user_record(login: str, number: int, day: date = LAST, **fields: Any) -> Json:
-    """The fields that every record has, and these."""
+    """The fields that every record has, and these fields."""
     return {
         "user_id": number,
         "user_login": login,
@@ -178,7 +178,7 @@ def put_records(
     *,
     store_url: str = "",
 ) -> None:
-    """Store the records of users, and those of the whole; others are made up."""
+    """Store the records of users, and those of the whole, which are made up if not given."""
     home.data.mkdir(exist_ok=True)
     url = home.settings.setdefault("STORE_URL", store_url or f"sqlite:///{home.data / 'usage.db'}")
     home.settings["METRICS_SOURCE"] = SOURCE

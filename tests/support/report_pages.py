@@ -33,7 +33,7 @@ _MANY = 1100
 
 
 class Pages:
-    """The file of each report by its name; it is written when a test first asks for it.
+    """The file of each report by its name, written when a test first requests it.
 
     In GAPS, days are missing, empty or in doubt, and one user's name is a script. LARGE has more
     than a thousand users, DAY is of one day with unknown figures, EMPTY has nobody. Of FULL,
@@ -110,12 +110,12 @@ def _differs(usage: DayUsage) -> DayUsage:
 
 
 def _few_but_on_the_last_days(usage: DayUsage) -> DayUsage:
-    """Everybody on the last five days, twenty users before: many users, and a quick test."""
+    """Everybody on the last five days, but twenty users before: many users, and a quick test."""
     return DayUsage(usage.day, usage.users if usage.day in DAYS[-5:] else usage.users[:20], {})
 
 
 def _four_known(usage: DayUsage) -> DayUsage:
-    """Of the first four: one with an unknown figure, one without completions, and two others."""
+    """The first four users: one with an unknown figure, one without completions, and two others."""
     shown: dict[str, int | None] = {"completions_count": 9, "completions_accepted": 3}
     counts: list[dict[str, int | None]] = [
         shown | {"chat_messages": None},
@@ -136,7 +136,7 @@ class Screen:
         self._shown = ""
 
     def open(self, name: str, width: int = 1280, *, dark: bool = False, media: str = "") -> Browser:
-        """Load a page, for a test that changes it or asks what the loading did."""
+        """Load a page, for a test that changes it or checks what loading did."""
         self._shown = ""
         browser.show(self.chromium, width, dark=dark, media=media)
         browser.requests_of(self.chromium)
@@ -145,11 +145,11 @@ class Screen:
         return self.chromium
 
     def forget(self) -> None:
-        """Load the page of the next test again: another one is shown."""
+        """Have the next test load its page again, as another page is shown."""
         self._shown = ""
 
     def look(self, name: str, width: int = 1280, *, dark: bool = False) -> Browser:
-        """As `open`, for a test that changes nothing: the page may be there already."""
+        """As `open`, for a test that changes nothing: the page may be loaded already."""
         if self._shown != name:
             self.open(name, width, dark=dark)
             self._shown = name
@@ -161,13 +161,13 @@ class Screen:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
-    """The reports by their names."""
+    """The reports by name."""
     return Pages(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def screen(pages: Pages) -> Iterator[Screen]:
-    """The browser; skips where there is none."""
+    """The browser; skips if there is none."""
     if not browser.is_there():
         pytest.skip("no chromium and chromedriver")
     with browser.started() as chromium:

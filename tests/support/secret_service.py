@@ -31,7 +31,7 @@ class SecretService:
         home.settings |= {"COOKIE_STORE": "keyring", "DBUS_SESSION_BUS_ADDRESS": self.bus}
 
     def secrets(self) -> dict[str, str]:
-        """Every secret in it, by the service that it belongs to."""
+        """Every secret in it, by the service to which it belongs."""
         with self._collection() as collection:
             return {
                 item.get_attributes()["service"]: item.get_secret().decode()
@@ -39,7 +39,7 @@ class SecretService:
             }
 
     def put(self, service: str, secret: str) -> None:
-        """Replace a secret, as a person may in the desktop's program."""
+        """Replace a secret, as a person may do in the desktop's program."""
         with self._collection() as collection:
             for item in collection.search_items({"service": service}):
                 item.set_secret(secret.encode())
@@ -96,7 +96,7 @@ def _started(
 
 
 def _await_name(bus: str) -> None:
-    """Until the Secret Service is on the bus; asking for it would start another."""
+    """Wait until the Secret Service is on the bus; a request to it would start another."""
     wanted = "org.freedesktop.secrets"
     daemon = jeepney.DBusAddress(
         "/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus"

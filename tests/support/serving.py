@@ -1,4 +1,4 @@
-"""`serve` as a process of its own, and talking to it."""
+"""`serve` as a process of its own, and requests to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Served:
-    """A running server: its address and the token for everything, if there is one, and its log in a
+    """A running server: its address, the token for everything, if there is one, and its log in a
     file of the home.
     """
 
@@ -39,17 +39,17 @@ class Served:
 
     @property
     def host(self) -> str:
-        """As a request names it."""
+        """The host as a request names it."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
-        """The whole lines: of the last one, only a part may have been written by now."""
+        """The complete lines: the last line may have been written only in part."""
         lines, end, _ = (self.home.path / "serve.log").read_bytes().rpartition(b"\n")
         return (lines + end).decode()
 
     def get(self, path: str, method: str = "GET", **headers: str) -> requests.Response:
-        """With the token, unless `Authorization` is given."""
+        """Send a request with the token, unless `Authorization` is given."""
         sent = {"Authorization": f"Bearer {self.token}"} | headers
         return requests.request(method, self.address + path, headers=sent, timeout=SECONDS)
 
@@ -59,7 +59,7 @@ class Served:
         return answer.json()
 
     def link(self, path: str) -> str:
-        """The one link of a report's envelope."""
+        """The only link in a report's envelope."""
         (link,) = self.json(path)["download_links"]
         assert isinstance(link, str)
         return link
@@ -71,14 +71,15 @@ class Served:
         return answer.content
 
     def raw(self, data: bytes, seconds: float = SECONDS) -> bytes:
-        """The server's answers to these bytes, until it hangs up, or is silent for the seconds.
+        """The server's answers to these bytes, until it hangs up or sends nothing for these
+        seconds.
 
-        It hangs up after what is no request, and after one with `Connection: close`.
+        It hangs up after data that is no request, and after a request with `Connection: close`.
         """
         with socket.create_connection(("127.0.0.1", self.port), SECONDS) as connection:
             connection.settimeout(seconds)
             said = b""
-            with contextlib.suppress(OSError):  # it need not read all of it
+            with contextlib.suppress(OSError):  # the server need not read all of it
                 connection.sendall(data)
             with contextlib.suppress(OSError):
                 while piece := connection.recv(1 << 16):
@@ -93,10 +94,10 @@ class Served:
 
     @contextmanager
     def slow_reader(self, link: str) -> Iterator[SlowReader]:
-        """A client that has read the beginning of a download, and waits.
+        """A client that has read the beginning of a download and then waits.
 
-        Its receive window is small from the start: else the kernel buffers megabytes for it, and
-        the server is soon done. More than 5 MB do not fit into all buffers.
+        Its receive window is small from the start: otherwise the kernel would buffer megabytes for
+        it, and the server would soon be done. More than 5 MB do not fit into all buffers.
         """
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
@@ -126,7 +127,7 @@ class SlowReader:
 
 @contextmanager
 def serving(home: Home, *words: str, open_files: int | None = None) -> Iterator[Served]:
-    """Start it on a free port; afterwards it gets SIGTERM, and must end."""
+    """Start the server on a free port; afterwards it gets SIGTERM, and must end."""
     words = ("--port", "0", "--log-level", "DEBUG", *words)
     log = home.path / "serve.log"
     process, printed = forks().serve(home, *words, log=log, open_files=open_files)

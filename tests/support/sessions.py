@@ -12,13 +12,13 @@ from dashboard_scraper.simulator import Simulator
 SHAPES = ("401", "redirect", "html")
 ONE_DAY = [str(last_working_day())]
 FORMS = {"one day": ONE_DAY, "28 days": ["--last-28-days"]}
-GRACE = 16  # values of a rolling session that the simulator takes at a time
+GRACE = 16  # values of a rolling session that the simulator accepts at a time
 AUTH = "--auth"
 SIGN_IN = "dashboard-scraper --auth"
 
 
 def saved_cookies(home: Home) -> dict[str, str]:
-    """The cookies in the file; it must be whole and private."""
+    """The cookies in the file, which must be complete and private."""
     assert stat.S_IMODE(home.cookie_file.stat().st_mode) == 0o600
     cookies: dict[str, str] = json.loads(home.cookie_file.read_bytes())["cookies"]
     return cookies
@@ -34,7 +34,7 @@ def sent(sim: Simulator) -> list[list[tuple[str, str]]]:
 
 
 def assert_no_secret(sim: Simulator, *texts: str) -> None:
-    """No part of a session that was sent, or that the simulator gave out last, is in a text."""
+    """No text contains any part of a session that was sent or that the simulator issued last."""
     values = {value for cookies in sent(sim) for _, value in cookies} | {sim.cookie_decoded}
     secrets = {part for value in values for part in re.findall(r"[0-9a-f]{40,}", value)}
     assert secrets

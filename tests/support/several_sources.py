@@ -1,4 +1,4 @@
-"""A store with made-up days of several assistants, of which some people use two."""
+"""A store with made-up days of several assistants; some people use two of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def put(
 
 
 def put_seats(url: str, seats: Mapping[str, Collection[Seat]]) -> None:
-    """Store what each source reports of seats."""
+    """Store what each source reports about seats."""
     store = store_at(url)
     with store.locked(), store.opened():
         for source, found in seats.items():

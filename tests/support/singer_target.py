@@ -1,4 +1,4 @@
-"""A Singer target in memory, and the tap's runs into it."""
+"""A Singer target in memory, and runs of the tap into it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORMATS.checks("date-time", ValueError)(
 
 @functools.cache
 def _validator_of(schema: str) -> Any:
-    """Every run sends the same schemas again: that each is one itself is checked once."""
+    """Cached: every run sends the same schemas, and each is checked as a schema only once."""
     decoded = json.loads(schema)
     jsonschema.Draft7Validator.check_schema(decoded)
     return jsonschema.Draft7Validator(decoded, format_checker=_FORMATS)
@@ -33,13 +33,13 @@ def _validator_of(schema: str) -> Any:
 
 @functools.lru_cache(maxsize=10_000)
 def _validate(schema: str, record: str) -> None:
-    """And so it is with most records: the check of one takes as long as all else with it."""
+    """Cached, as most records come again: checking one takes as long as all other work on it."""
     _validator_of(schema).validate(json.loads(record))
 
 
 class Target:
-    """Upserts rows by the key of their stream, checks each against its schema, and removes what
-    ACTIVATE_VERSION says is gone. `state` is the newest that it has received.
+    """Upserts rows by the key of their stream, checks each against its schema, and removes the rows
+    that ACTIVATE_VERSION says are gone. `state` is the newest state that it has received.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Target:
 
 
 def messages(home: Home, *words: str, state: Any = None) -> list[str]:
-    """What a run of the tap writes."""
+    """The messages that a run of the tap writes."""
     if state is not None:
         words = (*words, "--state", file(home.path / "state.json", state))
     result = home.run("tap", *words)
@@ -93,7 +93,7 @@ def messages(home: Home, *words: str, state: Any = None) -> list[str]:
 
 
 def sync(home: Home, target: Target, *words: str) -> list[str]:
-    """Run the tap into a target from its state on; returns what the tap wrote."""
+    """Run the tap into a target, from its state on; returns what the tap wrote."""
     lines = messages(home, *words, state=target.state)
     target.take(lines)
     return lines
@@ -107,7 +107,7 @@ def fresh(home: Home, *words: str) -> Target:
 
 
 def kinds(lines: Iterable[str], kind: str = "RECORD", stream: str | None = None) -> list[Any]:
-    """The messages of one kind, or of one stream."""
+    """The messages of one kind, and of one stream if given."""
     found = [each for each in map(json.loads, lines) if each["type"] == kind]
     return [each for each in found if stream is None or each["stream"] == stream]
 

@@ -1,4 +1,4 @@
-"""Sources of each kind of names, beside that of service accounts. A fixture too."""
+"""Sources with each kind of names, beside service accounts; with a fixture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filled_store import figures_of
 
 @pytest.fixture
 def kinds_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sources are in the registry."""
+    """Add the sources to the registry."""
     register(monkeypatch)
 
 

@@ -30,13 +30,13 @@ Change = Callable[[date, list[Cost]], CostDay]
 
 
 def billed(amount: Decimal) -> CostFigures:
-    """Amounts with tokens; the estimate is a tenth above what is billed."""
+    """Amounts with tokens; the estimate is a tenth above the billed amount."""
     estimated = (amount * Decimal("1.1")).quantize(Decimal("1E-4"))
     return CostFigures(1000, 200, 2**54, 10, None, amount, estimated, Decimal(0))
 
 
 def cost(user: str, amount: Decimal | str, resource: str = MODELS[0], kind: str = "MODEL") -> Cost:
-    """A name without @ is a service account's, and an empty one is nobody's."""
+    """A cost; a name without @ is a service account's, and an empty name is nobody's."""
     account = (
         Account.PERSON if "@" in user else Account.SERVICE_ACCOUNT if user else Account.UNATTRIBUTED
     )
@@ -44,7 +44,7 @@ def cost(user: str, amount: Decimal | str, resource: str = MODELS[0], kind: str 
 
 
 def usual_costs(names: Iterable[str], day: date) -> list[Cost]:
-    """On working days, more for each person than for the one before; a tenth on weekends."""
+    """On working days, each person costs more than the one before; on weekends, a tenth."""
     part = Decimal("0.1") if is_weekend(day) else Decimal(1)
     wave = Decimal(day.day % 5) / 10
     costs = [
@@ -63,7 +63,7 @@ def day_of(day: date, costs: list[Cost]) -> CostDay:
 
 
 def with_spike(user: str, day: date = SPIKE_DAY) -> Change:
-    """The costs of a day, but for one user and the first model: there the SPIKE is added."""
+    """Change one day's costs: the SPIKE is added for one user and the first model."""
 
     def change(each: date, costs: list[Cost]) -> CostDay:
         if each == day:

@@ -58,13 +58,13 @@ def ledger(home: Home, source: str = DASHBOARD) -> dict[date, LedgerDay]:
 
 
 def stored_users(home: Home, source: str = DASHBOARD) -> dict[date, list[UserUsage]]:
-    """Every day's users, each day checked against the ledger as exports do."""
+    """Every day's users; each day is checked against the ledger, as exports do."""
     with store_at(settings_of(home).store_url).reading() as reader:
         return {day: reader.day(row).users for day, row in reader.ledger(source).items()}
 
 
 def record_of(user: str, **fields: object) -> dict[str, object]:
-    """A record of the dashboard's with every count, and other fields."""
+    """A dashboard record with every count, and other fields."""
     counts = dict.fromkeys((FIELDS[metric] for metric in COUNTS if metric in FIELDS), 1)
     return {USER_FIELD: user, **counts, **fields}
 
@@ -76,7 +76,7 @@ def answer_with_nobody(sim: Simulator, day: date) -> None:
 
 
 def mark(store_url: str, day: date, column: str, words: str) -> None:
-    """Write a reason in the ledger's column `suspicious` or `held` of a day."""
+    """Write a reason into the ledger's column `suspicious` or `held` for a day."""
     sql(
         store_url,
         f"UPDATE day_ledger SET {column} = '{words.replace(chr(39), chr(39) * 2)}'"
@@ -95,5 +95,5 @@ def sql(store_url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def set_schema_version(store_url: str, version: int) -> None:
-    """Make the store look like one of another version."""
+    """Make the store look like one of this version."""
     sql(store_url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")

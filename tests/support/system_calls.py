@@ -1,4 +1,4 @@
-"""The system calls of a program, in order, as strace prints them: writes, syncs, renames, links."""
+"""A program's system calls, in order, as strace prints them: writes, syncs, renames, links."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NAMED = re.compile(r'"([^"]*)"')
 class Call:
     """A call that succeeded, with the lines of the trace at which it began and ended.
 
-    `paths` has that of the descriptor, or those of the arguments; `descriptor` is -1 without one.
+    `paths` are those of the descriptor or of the arguments; `descriptor` is -1 without one.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Call:
     ended: int
 
     def after(self, other: Call) -> bool:
-        """Whether it began after the other had ended."""
+        """Whether this call began after the other had ended."""
         return self.began > other.ended
 
 
 def trace(
     command: Sequence[str], environment: Mapping[str, str], file: Path, stdin: str = ""
 ) -> tuple[str, list[Call]]:
-    """Run a command that must succeed; its standard output, and its calls from all threads."""
+    """Run a command that must succeed; returns its standard output and the calls of all threads."""
     strace = shutil.which("strace")
     works = strace and not subprocess.run([strace, "-o", file, "true"], check=False).returncode
     if not works:

@@ -35,7 +35,7 @@ _BELOW = 24
 
 
 def page_in(home: Path, users: int = 240, weeks: int = 12) -> Path:
-    """The report of an organization with so many weeks in the store."""
+    """The report of an organization with this many weeks in the store."""
     organization = Organization(users=users, seed=7, today=TODAY)
     people = home / "people.csv"
     people.write_bytes(render(HEADER, team_rows(organization)))

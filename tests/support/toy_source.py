@@ -1,4 +1,4 @@
-"""A source of its own: two people who send as many messages as the day of the month."""
+"""A made-up source: two people who each send as many messages as the day of the month."""
 
 from __future__ import annotations
 
