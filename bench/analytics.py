@@ -29,7 +29,7 @@ PAGE = 100
 
 
 def pages_of(organization: Organization, window: Window) -> list[int]:
-    """How many pages each day's users take; the answers are made up beforehand."""
+    """The number of pages of each day's users; the answers are computed beforehand."""
     active = (len(organization.totals(Window(day, day))) for day in window.days())
     return [math.ceil(users / PAGE) for users in active]
 

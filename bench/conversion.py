@@ -48,7 +48,7 @@ _pick = picker(INFO.metrics)
 
 
 def day_of(organization: Organization, day: date) -> DayUsage:
-    """A day as the dashboard would answer."""
+    """A day as the dashboard would answer it."""
     query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
     rows = answer(organization, USER_STATS, query, Paging(list_key=None), "")
     users = [
@@ -71,7 +71,7 @@ def fill(url: str, users: int, window: Window) -> None:
 
 
 def written(days: list[DayUsage]) -> list[bytes]:
-    """The days' CSV by the CSV writer."""
+    """The days' CSV, written by the CSV writer."""
     header = [USER_TITLE, *(metric.title for metric in INFO.metrics)]
     return [render(header, map(_row, day.users)) for day in days]
 
@@ -84,7 +84,7 @@ def _row(user: UserUsage) -> list[str | int | None]:
 
 
 class Conversions:
-    """The same days in every format, in both ways."""
+    """The same days in every format, converted in both ways."""
 
     def __init__(self, days: list[DayUsage]) -> None:
         self._window = Window(days[0].day, days[-1].day)
@@ -98,7 +98,7 @@ class Conversions:
         return [users_csv(day.users, INFO.name) for day in self._days]
 
     def csv_by_writer(self) -> list[bytes]:
-        """The days' CSV by the CSV writer."""
+        """The days' CSV, written by the CSV writer."""
         return written(self._days)
 
     def copilot(self) -> list[bytes]:
@@ -114,7 +114,7 @@ class Conversions:
         ]
 
     def copilot_by_encoder(self) -> list[bytes]:
-        """The days' Copilot JSON, each record encoded."""
+        """The days' Copilot JSON, with each record encoded."""
         return [
             b"[\n"
             + b",\n".join(
@@ -129,7 +129,7 @@ class Conversions:
         return [text_of(cells_of_figures(u.figures)) for _, users in self._active for u in users]
 
     def github_by_encoder(self) -> list[bytes]:
-        """The same, each encoded."""
+        """The same fields, encoded record by record."""
         return [
             _encode(user_fields(cells_of_figures(u.figures)))
             for _, users in self._active
@@ -137,12 +137,12 @@ class Conversions:
         ]
 
     def active(self) -> list[list[UserUsage]]:
-        """Who was active."""
+        """The active users of each day."""
         return [[user for user in day.users if is_active(user.figures)] for day in self._days]
 
 
 def cost(run: Callable[[], object], times: int) -> float:
-    """The least CPU seconds of several runs."""
+    """The smallest CPU time of several runs, in seconds."""
     spent = []
     for _ in range(times):
         before = time.process_time()

@@ -1,10 +1,10 @@
 """Whether every amount of money arrives exactly, from the simulator's truth to each output.
 
-For each number of people, `backfill` fetches 90 days of usage and costs into the store; then every
+For each number of people, `backfill` fetches 90 days of usage and costs into the store. Then every
 cost in the store and in the files of FOCUS, CSV and Parquet is compared with the truth, which the
-simulator computes with integers: user, resource, tokens and amounts, to the last digit, and each
-day's sums. So are each day's amounts on the page, and those of the newest day in `/metrics`. The
-seconds are CPU and wall time of `backfill` alone. Exits with 1 if anything differs.
+simulator computes with integers: user, resource, tokens and amounts to the last digit, and each
+day's sums. The same is done for each day's amounts on the page, and for the newest day's in
+`/metrics`. The seconds are CPU and wall time of `backfill`. Exits with 1 if anything differs.
 
     python bench/costs.py [--people 5 500 5000] [--days 90] [--store URL]
 """
@@ -141,7 +141,7 @@ class Program:
 
 
 def _in_metrics(costs: Day) -> dict[str, Decimal]:
-    """The sums of a day as `/metrics` has them."""
+    """The sums of a day in the form of `/metrics`."""
     with localcontext(Context(prec=60, traps=[Inexact])):
         return {
             metric.name: sum((Decimal(each[metric] or 0) for each in costs.values()), Decimal(0))
@@ -151,7 +151,7 @@ def _in_metrics(costs: Day) -> dict[str, Decimal]:
 
 
 def _on_page(home: Path) -> list[Decimal]:
-    """The amounts of the table of days that belongs to the chart of bills."""
+    """The amounts in the table of days below the chart of bills."""
     (page,) = (home / "data").glob("daily_exports_*/report.html")
     (table,) = re.findall(r'<table id="t-cost-billed">.*?</table>', page.read_text(), re.DOTALL)
     cells = re.findall(r'<tr><th scope="row">.*?</th><td data-exact="(.*?)"', table)
@@ -169,7 +169,7 @@ def _truth(organization: Organization, day: date) -> Day:
 
 
 def _sum(read: Callable[[date], Day], window: Window) -> Decimal:
-    """All that was billed: in whole units of 10**-18, so without any rounding."""
+    """Everything that was billed, added up in units of 10**-18 and so without any rounding."""
     with localcontext(Context(prec=60, traps=[Inexact])):
         units = sum(
             int((figures.billed or Decimal(0)).scaleb(18))

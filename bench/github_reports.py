@@ -54,7 +54,7 @@ def make(url: str, subject: str) -> None:
 
 
 def dump(url: str) -> None:
-    """The baseline: one day's records by `json.dumps`; prints seconds for 28 such days."""
+    """The baseline: one day's records by `json.dumps`; prints the seconds for 28 such days."""
     report = Report(Scope.ENTERPRISE, Subject.USERS, Window(LAST, LAST), latest=False)
     audience, options = Audience(), GithubOptions("1")
     with store_at(url).reading() as reader:
@@ -70,7 +70,7 @@ def dump(url: str) -> None:
 
 
 def read(address: str, token: str, name: str) -> tuple[float, float, int]:
-    """Seconds to the first byte and to the end, and bytes, of a report from the server."""
+    """Read a report from the server; returns seconds to its first byte and its end, and bytes."""
     before = time.perf_counter()
     headers = {"Authorization": f"Bearer {token}"}
     answer = requests.get(f"{address}{PATH}/{name}", headers=headers, timeout=600)
@@ -86,7 +86,7 @@ def read(address: str, token: str, name: str) -> tuple[float, float, int]:
 
 
 def read_at_once(address: str, token: str, readers: int) -> None:
-    """As many readers of one day's users; prints what they got."""
+    """Have this many readers fetch one day's users; prints what they received."""
     got: list[tuple[float, float, int]] = []
 
     def run() -> None:
@@ -117,7 +117,7 @@ def read_over_http(url: str, home: str, runs: int, readers: int) -> None:
 
 
 def show(what: str, costs: list[tuple[float, ...]], more: str = "") -> None:
-    """One line: the first piece and the whole, each from the smallest to the largest."""
+    """Print one line: the first piece and the whole, each from the smallest to the largest."""
     spans = [f"{min(column):>6.2f} to {max(column):<6.2f}" for column in zip(*costs, strict=True)]
     sys.stdout.write(f"{what:<22}{''.join(spans)}{more}\n")
     sys.stdout.flush()

@@ -29,9 +29,9 @@ CASES = {
 
 
 def start(arguments: list[str]) -> tuple[float, float]:
-    """Seconds of one run: of the clock, and of the processor."""
+    """Seconds of one run: elapsed, and of CPU."""
     wall, cpu = time.perf_counter(), _cpu_of_children()
-    # As an installed package: compiled once, not each time.
+    # As for an installed package: compiled once, not each time.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, *arguments]
     subprocess.run(command, env=environment, capture_output=True, check=False)

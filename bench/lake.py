@@ -1,11 +1,11 @@
 """What a lake costs: writing it, and reading 28 days of a long history from it.
 
-A lake of made-up days is written by the program's own commits, a month each, and then read by
-`report` and `export` as their store. A few days are also exported from a SQLite store, since that
-is where the rows come from; the projection has that without the time of a run that finds nothing
-to write. Times are CPU seconds of the program (user and system), then those of the clock. The
-projection multiplies them by the rows: writing grows with these, reading 28 days only in the files
-that the catalogue lists, and in who was there before.
+The program's own commits write a lake of made-up days, one month each; then `report` and `export`
+read from it as their store. A few days are also exported from a SQLite store, from which rows
+usually come; the projection includes this without the time of a run that finds nothing to write.
+Times are CPU seconds of the program (user and system), then elapsed seconds. The projection
+multiplies them by the rows: the time to write grows with these, but the time to read 28 days only
+with the files that the catalogue lists, and with the people known before.
 
     python bench/lake.py [--people 20000] [--days 120] [--folder FOLDER]
 """
@@ -115,7 +115,7 @@ def _used() -> float:
 
 
 def run(home: Path, settings: dict[str, str], *words: str) -> Clock:
-    """Run the program; whatever the window says of itself is no failure here."""
+    """Run the program; findings about the window do not count as a failure."""
     environment = {**os.environ, "METRICS_SOURCE": SOURCE, "RECONCILE": "warn", **settings}
     with Clock() as clock:
         done = subprocess.run(
@@ -149,7 +149,7 @@ def content_of(day: date) -> str:
 
 
 def counts_of_day(people: int, seed: int) -> dict[str, pa.Array]:
-    """Figures of a day on which about half of the people were active."""
+    """Figures of a day on which about half of the people are active."""
     draw = random.Random(seed)
     active = draw.choices((0, 1), k=people)
     return {
@@ -201,7 +201,7 @@ _figures = maker(COUNTS)
 
 
 def export_from_store(home: Path, people: int) -> tuple[Clock, Clock]:
-    """Some days from SQLite to a lake of their own, twice."""
+    """Export some days from SQLite to a lake of their own, twice."""
     url = sqlite_url(home / "usage.db")
     store, draw = store_at(url), random.Random(2)
     listed = [LAST - timedelta(back) for back in range(EXPORTED_DAYS)]

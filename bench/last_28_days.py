@@ -33,9 +33,9 @@ _BLOCK = 512  # bytes, as getrusage counts output
 
 
 class Cost(NamedTuple):
-    """Of one process: seconds of wall and CPU time, megabytes written, peak memory in megabytes.
+    """Costs of one process: seconds of wall and CPU time, megabytes written, megabytes at peak.
 
-    Written is what reached the page cache for a disk; nothing is counted on a tmpfs or macOS.
+    Writes are counted when they reach the page cache of a disk, so not on a tmpfs or on macOS.
     """
 
     wall: float
@@ -65,7 +65,7 @@ class SimulatorProcess:
         CookieSession(FileStore(cookie_file), origin_of(self.url), cookies).store()
 
     def stop(self) -> tuple[int, float]:
-        """End it; returns how many requests it answered, and its seconds of CPU time for that."""
+        """Stop it; returns how many requests it answered, and its seconds of CPU time for that."""
         self._process.terminate()
         line = self._line()
         self._process.communicate()
@@ -96,7 +96,7 @@ def cost_of(command: list[str], environment: dict[str, str], folder: Path) -> Co
 
 
 def nights(simulator: SimulatorProcess, folder: Path) -> dict[str, Cost]:
-    """What one run of each costs, with new folders for both."""
+    """The cost of one run of each kind, with new folders for both programs."""
     home = folder / "home"
     cookie_file = home / "secrets" / "cookies.json"
     simulator.sign_in(cookie_file)
@@ -105,7 +105,7 @@ def nights(simulator: SimulatorProcess, folder: Path) -> dict[str, Cost]:
         "METRICS_API_BASE_URL": simulator.url,
         "SESSION": simulator.cookie,
         "no_proxy": "127.0.0.1",
-        "PYTHONDONTWRITEBYTECODE": "",  # as an installed package: compiled once, not each time
+        "PYTHONDONTWRITEBYTECODE": "",  # as for an installed package: compiled once, not each time
     }
     scraper = [sys.executable, str(SCRAPER), simulator.url, str(folder / "plain")]
     program = [sys.executable, "-m", "dashboard_scraper", "--home", str(home), "--last-28-days"]

@@ -1,9 +1,9 @@
 """What the export of a year costs: the first one, the same again, and that of a day later.
 
-The store has all of the days; only the exports are measured. The second has nothing new to write,
-and the third one day, and the window's dates in every record of the Copilot JSON. Printed are the
-wall and CPU time and the bytes written of the whole program, the peak memory of its largest
-process, and the ratio of its CPU time to that of the first. Where there are two processors, two
+The store has all of the days; only the exports are measured. The second export has nothing new to
+write; the third has one new day, and new window dates in every record of the Copilot JSON. Printed
+are the whole program's wall and CPU time and bytes written, the peak memory of its largest process,
+and the ratio of its CPU time to that of the first export. If there are two processors, two
 processes make the files, unless EXPORT_PROCESSES is 1.
 
     python bench/long_export.py [--users 2000] [--days 365] [--folder FOLDER]
@@ -28,11 +28,11 @@ from store import LAST, in_a_process
 
 
 def exported(home: Path, days: int, back: int) -> Cost:
-    """Of as many days, up to so many days before the last."""
+    """Export this many days, up to `back` days before the last."""
     end = LAST - timedelta(days=back)
     command = [sys.executable, "-m", "dashboard_scraper", "export", "--home", str(home)]
     command += [f"{end - timedelta(days=days - 1)}", f"{end}"]
-    return cost_of(command, {**os.environ, "RECONCILE": "warn"}, home)  # of made-up figures
+    return cost_of(command, {**os.environ, "RECONCILE": "warn"}, home)  # as the figures are made up
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""A plain scraper to compare with: it works as a first script of this kind usually does.
+"""A plain scraper for comparison: it works as a first script of this kind usually does.
 
-For each of the last 28 days it sends three requests, one after the other, writes the day's CSV with
+For each of the last 28 days it sends three requests, one after another, writes the day's CSV with
 `csv`, reads it again and writes it as indented JSON in the format of Copilot's metrics. It stores
 nothing, so that every night costs the same. It imports nothing from the package.
 

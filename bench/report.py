@@ -1,10 +1,10 @@
-"""What the report costs: 28 days of 5,000 users to a page, and the page in a browser.
+"""What the report costs: making a page of 28 days of 5,000 users, and showing it in a browser.
 
-The time is that of the whole program, `report`, from a store that has these days alone, and from
-one that has also the days before, with which the page compares them. The page's times are those
-that headless Chromium gives: until the charts are drawn and everything can be used, when the last
-script has run, and until the browser says that all is loaded. Each is taken several times; the
-smallest and the largest are printed.
+The time is that of the whole program, `report`, from a store that has only these days, and from one
+that also has the days before, with which the page compares them. The page's times are those that
+headless Chromium measures: until the charts are drawn and everything can be used, until the last
+script has run, and until the browser reports that everything is loaded. Each is measured several
+times; the smallest and the largest are printed.
 
     python bench/report.py [--users 5000] [--before 56] [--runs 3]
 """
@@ -33,7 +33,7 @@ def several(runs: int, function: Callable[[], float], unit: str) -> str:
 
 
 def made_in(home: Path, users: int, days: int) -> Callable[[], float]:
-    """A store of so many days; what is returned makes its page and gives the seconds."""
+    """Fill a store with this many days; returns a function that makes its page and times it."""
     (home / "data").mkdir(parents=True)
     url = sqlite_url(home / "data" / "usage.db")
     in_a_process(store.__file__, "fill", url, users, days)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def in_browser(page: Path, runs: int) -> None:
-    """Print the page's times in Chromium, where there is one."""
+    """Print the page's times in Chromium, if the machine has it."""
     sys.path.insert(0, str(BENCH.parent / "tests" / "support"))
     import browser  # noqa: PLC0415 - the tests' own
 

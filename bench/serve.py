@@ -41,14 +41,14 @@ _MILLISECONDS = 1000
 
 
 class Client:
-    """One kept connection, with the token."""
+    """One persistent connection, with the token."""
 
     def __init__(self, address: str, token: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=600)
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> bytes:
-        """The body; SystemExit if the status is not 200."""
+        """The body of an answer; SystemExit if the status is not 200."""
         self._connection.request("GET", path, headers=self._headers)
         answer = self._connection.getresponse()
         body = answer.read()
@@ -65,7 +65,7 @@ class Client:
 
 @contextmanager
 def served(url: str, home: str) -> Iterator[tuple[str, str]]:
-    """The address and token of a server of its own process."""
+    """The address and token of a server in its own process."""
     command = [sys.executable, "-m", "dashboard_scraper", "serve", "--home", home, "--port", "0"]
     environment = {**os.environ, "STORE_URL": url, "LOG_LEVEL": "WARNING"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
@@ -78,7 +78,7 @@ def served(url: str, home: str) -> Iterator[tuple[str, str]]:
 
 
 def show_latency(client: Client, requests: int) -> None:
-    """One line for each kind of answer."""
+    """Print one line for each kind of answer."""
     for name, path in PATHS.items():
         first = client.seconds(path) * _MILLISECONDS
         costs = sorted(client.seconds(path) * _MILLISECONDS for _ in range(requests))
@@ -88,7 +88,7 @@ def show_latency(client: Client, requests: int) -> None:
 
 
 def show_throughput(address: str, token: str, requests: int) -> None:
-    """Answers per second on many connections, of the kind that tools ask for most."""
+    """Print answers per second on many connections, for the path that tools request most often."""
     path = PATHS["report of 28 days"]
 
     def run() -> None:
@@ -107,7 +107,7 @@ def show_throughput(address: str, token: str, requests: int) -> None:
 
 
 def show_seats(client: Client) -> None:
-    """The whole list, as a tool reads it."""
+    """Print how long the whole list takes, read as a tool does."""
     before, page, seats, total = time.perf_counter(), 0, 0, 1
     while seats < total:
         page += 1
@@ -119,7 +119,7 @@ def show_seats(client: Client) -> None:
 
 
 def main() -> None:
-    """Fill a store unless one is given, serve it, and ask."""
+    """Fill a store unless one is given, serve it, and measure requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=2000)
     parser.add_argument("--days", type=int, default=730)
@@ -135,7 +135,7 @@ def main() -> None:
             sys.stdout.write(f"{'ms':<20}{'first':>12}{'median':>12}{'95 %':>12}\n")
             show_latency(client, args.requests)
             show_throughput(address, token, args.requests)
-            show_seats(Client(address, token))  # the first has been idle too long
+            show_seats(Client(address, token))  # the first client has been idle too long
 
 
 if __name__ == "__main__":

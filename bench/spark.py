@@ -36,7 +36,7 @@ from store import measured
 
 
 def github_locally(url: str, window: Window, folder: Path) -> None:
-    """A file with the users' records of every day."""
+    """Write one file with the users' records of all days."""
     audience = Audience()
     with store_at(url).reading() as reader:
         persons = persons_in(reader, INFO.name, audience)
@@ -47,7 +47,7 @@ def github_locally(url: str, window: Window, folder: Path) -> None:
 
 
 def copilot_locally(url: str, window: Window, folder: Path) -> None:
-    """A file a day."""
+    """Write one file per day."""
     audience = Audience()
     with store_at(url).reading() as reader:
         naming = audience.naming(reader.spellings(INFO.name, window, service_accounts=True))
@@ -61,12 +61,12 @@ def copilot_locally(url: str, window: Window, folder: Path) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of this process and all below it, such as Java and its workers; on Linux."""
+    """CPU time of this process and all below it, such as Java and its workers; on Linux."""
     parents, spent = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         pid = int(stat.parent.name)
         parents[pid], spent[pid] = int(fields[1]), sum(map(int, fields[11:15]))
@@ -77,7 +77,7 @@ def cpu_seconds() -> float:
 
 
 def show(what: str, user_days: int, runs: int, run: Callable[[], object]) -> None:
-    """Print user-days per second, and per second of CPU: in the first run, and at best later."""
+    """Print user-days per second, and per second of CPU: in the first run, and the best later."""
     rates = []
     for _ in range(runs + 1):
         before, cpu_before = time.perf_counter(), cpu_seconds()

@@ -66,7 +66,7 @@ for day, rows in days.items():
 
 
 def usages(users: int, days: int) -> Iterator[DayUsage]:
-    """Made-up figures; every day other ones."""
+    """Made-up figures, different on every day."""
     draw = random.Random(1)
     names = [f"user{number:06}@example.com" for number in range(users)]
     for offset in range(days):
@@ -76,7 +76,7 @@ def usages(users: int, days: int) -> Iterator[DayUsage]:
 
 
 def figures(day: date, draw: random.Random) -> Figures:
-    """One user's, as the dashboard reports them."""
+    """One user's figures, as the dashboard reports them."""
     seen = datetime(day.year, day.month, day.day, 16, 2, 11, 100000, UTC)
     counts = draw.choices(range(500), k=len(COUNTS))
     return _make([*counts, seen, seen, 1, 41.67])
@@ -124,7 +124,7 @@ def fill_plainly(path: str, users: int, days: int) -> None:
 
 
 def peak_megabytes() -> float:
-    """Of this process so far."""
+    """Peak memory of this process so far."""
     scale = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
@@ -148,7 +148,7 @@ def measured(command: list[str], environment: dict[str, str] | None = None) -> t
 
 
 def in_a_process(script: str, phase: str, *arguments: object) -> list[float]:
-    """What a phase of a benchmark, run by a new interpreter, prints."""
+    """The numbers that a benchmark's phase prints when a new interpreter runs it."""
     command = [sys.executable, script, "--phase", phase, *map(str, arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     numbers: list[float] = json.loads(done.stdout)
@@ -182,7 +182,7 @@ def main() -> None:
         code = [sys.executable, "-c", BASELINE_EXPORT, str(plain), scratch, f"{first}", f"{LAST}"]
         exported_plainly = min(measured(code)[0] for _ in range(args.runs))
         urls = {"SQLite": [sqlite_url(Path(scratch, f"{run}.db")) for run in range(args.runs)]}
-        if args.postgres:  # a second run replaces what the first has stored, which costs more
+        if args.postgres:  # a second run replaces what the first one stored, which costs more
             urls["PostgreSQL"] = [args.postgres]
         for name, places in urls.items():
             show(

@@ -41,13 +41,13 @@ fetch_daily(load_settings(Path(sys.argv[2])), None, clock=lambda: night)
 
 
 def user(number: int, chance: random.Random) -> UserUsage:
-    """Somebody with a made-up figure in each metric."""
+    """A user with a made-up figure in each metric."""
     figures = of_counts([chance.randrange(200) for _ in COUNTS])
     return UserUsage(f"user{number:06}@example.com", figures)
 
 
 def fill(store: Store, users: int, nights: int, changed: float, *, only_last: bool) -> None:
-    """Every day's answers, oldest first."""
+    """Store every day's answers, oldest first."""
     chance = random.Random(1)
     with store.locked(), store.opened():
         for day in (FIRST + timedelta(number) for number in range(nights)):
@@ -62,7 +62,7 @@ def fill(store: Store, users: int, nights: int, changed: float, *, only_last: bo
 
 
 def size_of(users: int, nights: int, changed: float, *, only_last: bool) -> int:
-    """Bytes of the store."""
+    """The size of the store in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "usage.db"
         fill(store_at(f"sqlite:///{path}"), users, nights, changed, only_last=only_last)
@@ -70,7 +70,7 @@ def size_of(users: int, nights: int, changed: float, *, only_last: bool) -> int:
 
 
 def night_cost(users: int) -> tuple[float, float]:
-    """Seconds of processor time of the first run and of the next night's."""
+    """Seconds of CPU time of the first run and of the next night's."""
     from last_28_days import SimulatorProcess  # noqa: PLC0415 - beside this file
 
     simulator = SimulatorProcess(users, 0.0)
