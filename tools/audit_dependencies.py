@@ -1,9 +1,9 @@
-"""Ask for known vulnerabilities of every pinned package; a dated report on standard output.
+"""Look up known vulnerabilities of every pinned package; a dated report on standard output.
 
     python tools/audit_dependencies.py requirements-dev.txt
 
-Exits with 1 where there is a known vulnerability. A package without advisory data, because the
-index could not be reached or does not have it, is counted as not audited: it is not a clean one.
+Exits with 1 if there is a known vulnerability. A package without advisory data, because the index
+could not be reached or does not have it, is counted as not audited, which is not the same as clean.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMED_AT_MOST = 10
 
 
 def audit(lock: Path) -> list[dict[str, Any]] | None:
-    """What pip-audit says of each package; None where it could not ask at all."""
+    """The results of pip-audit for each package; None if it could not look them up at all."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--disable-pip"]
     done = subprocess.run(
         [*command, "--format", "json", "--progress-spinner", "off"],
@@ -40,7 +40,7 @@ def audit(lock: Path) -> list[dict[str, Any]] | None:
 
 
 def report(lock: Path, packages: list[dict[str, Any]] | None) -> bool:
-    """Print the report; whether it names a vulnerability."""
+    """Print the report; returns whether it names a vulnerability."""
     print(f"Audit of {lock.name}, {datetime.now(UTC):%Y-%m-%d}, by pip-audit")
     if packages is None:
         print("no package was audited: pip-audit could not reach its advisory data")

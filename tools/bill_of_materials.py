@@ -1,7 +1,7 @@
 """The bill of materials of a wheel (SBOM, CycloneDX 1.6), made from the lock files.
 
-It depends on nothing else: the same locks, wheel and moment give the same bytes. Licences of Python
-packages are not in it, since locks do not have them.
+It depends on nothing else: the same locks, wheel and moment give the same bytes. It does not have
+the licences of Python packages, since locks do not have them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from locked_packages import Bundled, Locked, bundled, locked, merged
 
 NAME = "dashboard-scraper"
 REQUIRED = "requirements.txt"
-# With every extra; Spark's own lock is apart, for its size.
+# With every extra; Spark has its own lock because of its size.
 LOCKS = (REQUIRED, "requirements-extras.txt", "requirements-spark.txt")
 
 
 def bill_of_materials(root: Path, wheel: Path, version: str, moment: int) -> str:
-    """The document as JSON, which the schema of CycloneDX has accepted; raises ValueError."""
+    """The document as JSON, valid by CycloneDX's schema; otherwise raises ValueError."""
     bom = _bom(root, wheel, version, moment)
     outputter = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6)
     made: str = outputter.output_as_string(indent=2)
@@ -67,7 +67,7 @@ def _bom(root: Path, wheel: Path, version: str, moment: int) -> Bom:
 
 
 def _main_component(wheel: Path, version: str) -> Component:
-    """The wheel itself, not as a package of PyPI, where another project has its name."""
+    """The wheel itself; not as a package of PyPI, where another project has its name."""
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     purl = PackageURL(
         "generic",
@@ -107,7 +107,7 @@ def _locked_component(package: Locked, required: bool) -> Component:
 
 
 def _bundled_component(package: Bundled) -> Component:
-    """A package whose code the report's page has, as `make vendor` took it from npm."""
+    """A package whose code is in the report's page, as `make vendor` took it from npm."""
     group, _, name = package.name.rpartition("/")
     purl = PackageURL("npm", namespace=group or None, name=name, version=package.version)
     return Component(

@@ -1,9 +1,9 @@
 """Run the dbt package on real stores, whole and damaged: `.venv/bin/python tools/check_dbt.py DBT`.
 
-`DBT` is the program. TEST_POSTGRES_URL names a PostgreSQL server on which a database is made and
-removed. The package is included by a project as its users have it. In PostgreSQL, SQLite and a
-lake, all tests must pass, and the figures of the marts be those of the store; in damaged ones, the
-tests and the freshness that are meant for each damage must fail, and no others.
+`DBT` is the program. TEST_POSTGRES_URL names a PostgreSQL server on which a database is created and
+removed. A project includes the package as its users would. In PostgreSQL, SQLite and a lake, all
+tests must pass, and the marts must have the store's figures. In damaged stores, exactly the tests
+and the freshness checks that are meant for each damage must fail.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BAD = ("fail", "error", "runtime error")
 
 
 class CheckFailed(Exception):
-    """What is not as it must be."""
+    """A check that did not hold."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Project:
     variables: Mapping[str, Any]
 
     def run(self, *words: str, fails: bool = False) -> list[dict[str, Any]]:
-        """The results of a command of dbt; CheckFailed where it ends in another way."""
+        """The results of a dbt command; CheckFailed if it does not end as expected."""
         done = self._run(*words)
         if (done.returncode == 0) == fails or done.returncode > 1:
             raise CheckFailed(f"dbt {' '.join(words)} on {self.store}:\n{done.stdout}{done.stderr}")
@@ -80,7 +80,7 @@ class Project:
 
 
 def bad_in(results: list[dict[str, Any]]) -> set[str]:
-    """The names of what failed."""
+    """The names of failed tests."""
     found = [each["unique_id"].split(".") for each in results if each["status"] in _BAD]
     return {parts[-1] if parts[0] == "source" else parts[2] for parts in found}
 
@@ -94,7 +94,7 @@ def projects(
     extensions: Path,
     lag_days: Mapping[str, int],
 ) -> Iterator[Project]:
-    """For each kind of store, the example with the package beside it."""
+    """For each kind of store, the example project with the package beside it."""
     server = make_url(url)
     environments = {
         "postgres": {
@@ -129,12 +129,12 @@ duckdb.connect(config={"extension_directory": sys.argv[1]}).execute(f"INSTALL '{
 
 
 def install_extension(dbt: Path, folder: Path) -> None:
-    """Put DuckDB's reader of SQLite, which it would download, where it looks for it."""
+    """Put DuckDB's extension that reads SQLite, which it would download, where it looks for it."""
     subprocess.run([dbt.with_name("python"), "-c", _EXTENSION, folder], check=True)
 
 
 def check_whole(project: Project, settings: Settings, url: str) -> None:
-    """All passes, and the marts have the store's figures."""
+    """Every test passes, and the marts have the store's figures."""
     project.run("deps")
     results = project.run("build")
     fresh = project.run("source", "freshness")
@@ -150,7 +150,7 @@ def check_whole(project: Project, settings: Settings, url: str) -> None:
 
 
 def check_damaged(project: Project, expected: set[str], stale: set[str]) -> None:
-    """These tests fail, and these sources are stale, and no others."""
+    """Exactly these tests fail, and exactly these sources are stale."""
     project.run("run")
     found = bad_in(project.run("test", fails=True))
     wrong = {name for name in expected if not any(each.startswith(name) for each in found)}
@@ -163,7 +163,7 @@ def check_damaged(project: Project, expected: set[str], stale: set[str]) -> None
 
 
 def main(dbt: Path, server: str) -> None:
-    """All checks; CheckFailed for the first that fails."""
+    """Run all checks; CheckFailed for the first that fails."""
     with (
         tempfile.TemporaryDirectory() as name,
         dbt_stores.database(server) as url,

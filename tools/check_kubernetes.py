@@ -2,10 +2,10 @@
 
     python tools/check_kubernetes.py
 
-Every overlay, and every combination of components with a store, is held against the schemas of the
-oldest and the newest Kubernetes that are supported; a field that these do not know is an error, as
-it would be silently dropped. ServiceMonitor, and the alerts as a PrometheusRule, are held against
-the Prometheus operator's own types.
+Every overlay, and every combination of components with a store, is validated against the schemas of
+the oldest and the newest supported Kubernetes. An unknown field is an error, as it would be
+silently dropped. ServiceMonitor, and the alerts as a PrometheusRule, are validated against the
+Prometheus operator's own types.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def render(folder: Path) -> list[Document]:
 
 
 def kustomizations(scratch: Path) -> Iterator[tuple[str, Path]]:
-    """Names and folders of all that can be applied."""
+    """Names and folders of everything that can be applied."""
     for path in sorted(FOLDER.glob("overlays/*")):
         yield path.name, path
     (scratch / "kubernetes").symlink_to(FOLDER)
@@ -64,14 +64,14 @@ def kustomizations(scratch: Path) -> Iterator[tuple[str, Path]]:
 
 
 def alerts() -> Document:
-    """The rules of deploy/prometheus as the operator takes them, made as the documentation says."""
+    """The rules of deploy/prometheus as the operator reads them, made as the documentation says."""
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
     kind = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
     return kind | {"metadata": {"name": "dashboard-scraper"}, "spec": rules}
 
 
 def closed(schema: object) -> object:
-    """The schema, where no object may have other fields than those it names."""
+    """The schema, changed so that no object may have fields that it does not name."""
     if isinstance(schema, list):
         return [closed(each) for each in schema]
     if not isinstance(schema, dict):
@@ -86,7 +86,7 @@ def operator_schema(kind: str) -> Any:
 
 
 def errors_of(document: Document) -> Iterator[str]:
-    """What the API would refuse, or would not know."""
+    """Everything that the API would refuse or would not know."""
     if document["kind"] in OPERATOR:
         validator = jsonschema.Draft202012Validator(operator_schema(document["kind"]))
         error = jsonschema.exceptions.best_match(validator.iter_errors(document))

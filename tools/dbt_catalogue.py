@@ -1,7 +1,7 @@
 """Write the dbt package's part of the catalogue: `python tools/dbt_catalogue.py [ANOTHER_FOLDER]`.
 
 Its sources and staging models have the names, types and meanings of the store's views, so that a
-metric's name or text stands once, in the catalogue.
+metric's name or text is written in only one place, the catalogue.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _NOTE = "Generated from the tables and the metric catalogue by `make docs`; do n
 
 
 def _columns(view: str) -> list[tuple[str, str, Column[Any]]]:
-    """Name, type and the stored column of each column."""
+    """Name, type and stored column of each column of the view."""
     return [(c.name, _type_of(c), _stored(c)) for c in VIEWS[view].selected_columns]
 
 
@@ -120,7 +120,7 @@ def _macro(name: str, about: str, value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """As both Jinja and YAML read it."""
+    """The value as both Jinja and YAML read it."""
     return json.dumps(value)
 
 
@@ -179,7 +179,7 @@ def _age(variable: str) -> str:
 
 
 def staging() -> str:
-    """The staging models: what their columns mean, and tests of keys, types and figures."""
+    """The staging models: the meaning of their columns, and tests of keys, types and figures."""
     return "\n".join(_staging_lines()) + "\n"
 
 
@@ -210,7 +210,7 @@ def _staging_lines() -> Iterator[str]:
 
 
 def _required(view: str) -> list[str]:
-    """The columns that every row has. What is nobody's has no person."""
+    """The columns that every row has. Rows that belong to nobody have no person."""
     optional = [] if view == "user_days" else [PERSON.c.person]
     names = [
         name
@@ -227,7 +227,7 @@ _COUNTED_BESIDE: Mapping[str, list[str]] = MappingProxyType(
 
 
 def _range_lines(view: str) -> Iterator[str]:
-    """No figure below 0; amounts may be, in corrections."""
+    """Tests that no figure is below 0; amounts may be, in corrections."""
     if view in _COUNTED_BESIDE:
         arguments = f"{{columns: {_json(_COUNTED_BESIDE[view])}}}"
         yield f"      - counts_are_not_negative:\n          arguments: {arguments}"

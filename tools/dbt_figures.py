@@ -1,4 +1,4 @@
-"""Compare the figures of the dbt package's marts with those that the program reads itself."""
+"""Compare the figures of the dbt package's marts with those that the program itself reads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def in_postgres(url: str) -> Marts:
 
 
 def in_duckdb(path: Path) -> Marts:
-    """The same."""
+    """The rows of each mart."""
     with duckdb.connect(f"{path}", read_only=True) as connection:
         return {name: connection.sql(_rows(name)).to_arrow_table().to_pylist() for name in MARTS}
 
@@ -59,7 +59,7 @@ class _Comparison:
 
 
 def compare(marts: Marts, settings: Settings) -> int:
-    """How many figures are the same; FiguresDiffer for the first that is not."""
+    """Compare all figures; returns how many are the same. FiguresDiffer if one is not."""
     same = _Comparison()
     _compare_sums(marts, settings, same)
     _compare_people(marts, settings, same)
@@ -72,7 +72,7 @@ def _stored(rows: list[Row], source: str) -> dict[date, Row]:
 
 
 def _compare_gaps(marts: Marts, same: _Comparison) -> None:
-    """What is not stored is unknown."""
+    """Every metric of a day that is not stored is unknown."""
     for mart, metrics in (("usage_by_day", COUNTS), ("costs_by_day", COST_METRICS)):
         for row in marts[mart]:
             for metric in () if row["is_stored"] else metrics:
@@ -119,7 +119,7 @@ def _compare_people(marts: Marts, settings: Settings, same: _Comparison) -> None
 
 
 def _together(across: PeopleAcross, begun: dict[str, date], last: date, length: int) -> int | None:
-    """The people in any source that has begun; None where one lacks a day, or none has begun."""
+    """The people in any source that has begun; None if one lacks a day, or none has begun."""
     found = 0
     for day in _days(last, length):
         there = [source for source, first in begun.items() if first <= day]
@@ -131,7 +131,7 @@ def _together(across: PeopleAcross, begun: dict[str, date], last: date, length: 
 
 
 def _people(across: PeopleAcross, sources: Collection[str], last: date, length: int) -> int | None:
-    """The people on any of the days that end with this one; None where one is not stored."""
+    """The people on any of the days that end with this one; None if a day is not stored."""
     found = 0
     for source in sources:
         stored = set(across.days(source))

@@ -35,7 +35,7 @@ _FASTER = 1000
 
 
 def fill(folder: Path, urls: list[str], today: date) -> Settings:
-    """Fill these stores with the same days of all simulated sources; the settings of the first."""
+    """Fill stores with the same days of all simulated sources; returns settings for the first."""
     organization = Organization(users=_USERS, today=today)
     with Simulator(organization, clock_scale=_FASTER) as simulator:
         own = demo_settings(simulator, read_settings(folder, "ERROR"), ALL_SOURCES)
@@ -64,7 +64,7 @@ def export_lake(settings: Settings, lake: Path, today: date) -> None:
 
 @contextlib.contextmanager
 def database(server: str) -> Iterator[str]:
-    """The URL of a new database of that PostgreSQL server."""
+    """The URL of a new database on this PostgreSQL server."""
     name = f"dbt_{secrets.token_hex(8)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
@@ -120,7 +120,7 @@ last statement of each changes something on whatever weekday."""
 
 
 def damage(url: str, today: date) -> None:
-    """Do all of it, end the days of one source four days ago, and let none of its runs succeed."""
+    """Apply every damage, end one source's days four days ago, and let none of its runs succeed."""
     day = today - timedelta(1)
     with psycopg.connect(url) as connection:
         for statements, _ in DAMAGES.values():

@@ -2,7 +2,7 @@
 
     python tools/github_description.py node_modules/@octokit/openapi/generated/ghec.json
 
-The description is OpenAPI 3.0, which is JSON Schema but for `nullable`. Texts are left out.
+The description is OpenAPI 3.0, which is JSON Schema except for `nullable`. Texts are left out.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _REFERENCE = "#/components/schemas/"
 
 
 def excerpt(description: Json) -> Json:
-    """The schema of each path's answer, and of errors, with all that they refer to."""
+    """The schemas of each path's answer and of errors, with everything to which they refer."""
     known = description["components"]["schemas"]
     answers = {path: _schema(_answer(description, path)) for path in sorted(PATHS)}
     answers["error"] = _schema({"$ref": f"{_REFERENCE}{_ERROR}"})
@@ -72,7 +72,7 @@ def _answer(description: Json, path: str) -> Json:
 
 
 def _schema(of: Any) -> Any:
-    """A schema of OpenAPI 3.0 as one of JSON Schema."""
+    """An OpenAPI schema as a JSON Schema."""
     if isinstance(of, list):
         return [_schema(each) for each in of]
     if not isinstance(of, dict):

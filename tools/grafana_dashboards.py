@@ -1,7 +1,7 @@
 """Write the dashboards of Grafana: `python tools/grafana_dashboards.py [ANOTHER_FOLDER]`.
 
-Those over the store are the same for PostgreSQL and SQLite, but for the dialect; the one over
-`/metrics` is for Prometheus. Names, titles and definitions are those of the catalogue.
+The dashboards over the store are the same for PostgreSQL and SQLite, except for the dialect; the
+one over `/metrics` is for Prometheus. Names, titles and definitions come from the catalogue.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _adoption(dialect: Dialect) -> list[Panel]:
 
 
 def _costs(dialect: Dialect) -> list[Panel]:
-    """Billed and estimated amounts are never on one axis, and neither are two currencies."""
+    """Billed and estimated amounts never share an axis, and neither do two currencies."""
     groups: list[tuple[str, Sequence[CostMetric]]] = [
         (f"{BILLED.title} ($currency)", [BILLED]),
         (f"{ESTIMATED.title} ($currency)", [ESTIMATED]),
@@ -169,7 +169,7 @@ def _freshness(dialect: Dialect) -> Panel:
 
 
 def comparison_sections(dialect: Dialect) -> list[Section]:
-    """What of several sources may stand side by side; nothing is added up."""
+    """Figures of several sources that may be shown side by side; nothing is added up."""
     panels = [
         lines(
             title,
@@ -239,7 +239,7 @@ def _dashboard(
 
 
 def dashboards() -> dict[str, Json]:
-    """All dashboards by their files' names."""
+    """All dashboards by file name."""
     made = {}
     for dialect in DIALECTS:
         variables = [
@@ -266,12 +266,12 @@ def dashboards() -> dict[str, Json]:
 
 
 def text_of(dashboard: Json) -> str:
-    """A dashboard's file."""
+    """The content of a dashboard's file."""
     return f"{json.dumps(dashboard, indent=2)}\n"
 
 
 def main(folder: Path) -> None:
-    """Make all dashboards before the first is written."""
+    """Write the dashboards; all are made before the first is written."""
     made = {name: text_of(dashboard) for name, dashboard in dashboards().items()}
     for name, text in made.items():
         file = folder / name

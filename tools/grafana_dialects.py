@@ -1,4 +1,4 @@
-"""What is not the same in the SQL, and in the queries, of Grafana's two kinds of databases."""
+"""The differences in SQL, and in the queries, between Grafana's two kinds of databases."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one database says what every query needs; `{}` stands for a day, or two of them.
+    """How one database writes what every query needs; `{}` stands for a day, or for two of them.
 
     `begin` and `end` are the first and the last day of the dashboard's time range, in UTC. In
-    `expected`, `{}` is by how many days a source is later than yesterday.
+    `expected`, `{}` is the number of days by which a source is later than yesterday.
     """
 
     name: str
@@ -46,9 +46,9 @@ class _Postgresql(Dialect):
 
 
 class _Sqlite(Dialect):
-    """Of the plugin frser-sqlite-datasource. Its frontend writes `queryText`, with the variables
-    replaced, from `rawQueryText`; it takes a number in a time column as seconds. The type of a
-    column is that of its first value, so what may have decimals has to be REAL from the start.
+    """For the plugin frser-sqlite-datasource. Its frontend makes `queryText` from `rawQueryText` by
+    replacing the variables; it reads a number in a time column as seconds. A column has the type of
+    its first value, so columns that may have decimals must be REAL from the start.
     """
 
     def query(self, sql: str, *, is_long: bool = False) -> dict[str, Any]:

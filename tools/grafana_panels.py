@@ -1,4 +1,4 @@
-"""Panels of Grafana, as its JSON has them: a gap of the data is a gap of the line."""
+"""Panels of Grafana, in its JSON format: a gap in the data is a gap in the line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEGEND: Json = {
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel of that many columns of 24, and the queries of its targets."""
+    """A panel that is this many columns of 24 wide, and the queries of its targets."""
 
     title: str
     kind: str
@@ -66,7 +66,7 @@ class Panel:
 
 
 def _points(matcher: str, name: str, title: str) -> Json:
-    """Red points for a series, or for those of a query."""
+    """Red points for one series, or for the series of one query."""
     properties = {
         "custom.drawStyle": "points",
         "custom.pointSize": 12,
@@ -80,8 +80,8 @@ def _points(matcher: str, name: str, title: str) -> Json:
 
 
 def lines(title: str, targets: Sequence[Json], marks: str = "", **options: Any) -> Panel:
-    """Lines that end where a day is missing; days in doubt have a red point. These are a column of
-    their own, or for a series for each source the query `marks`.
+    """Lines that end where a day is missing; days in doubt have a red point. The points are a
+    column of their own; if there is a series for each source, they are the query `marks`.
     """
     points = (
         _points("byFrameRefID", marks, f"${{__field.labels.source}}: {IN_DOUBT.lower()}")
@@ -111,7 +111,7 @@ def lines(title: str, targets: Sequence[Json], marks: str = "", **options: Any) 
 
 
 def table(title: str, targets: Sequence[Json], **options: Any) -> Panel:
-    """A table; without rows it says that it has none."""
+    """A table; without rows, it says that there are none."""
     return Panel(
         title,
         "table",
@@ -176,7 +176,7 @@ class Section:
 
 
 def laid_out(sections: Iterable[Section], datasource: Json) -> list[Json]:
-    """All panels with places: from left to right, and below where a row is full."""
+    """All panels with their places: from left to right, starting again below when a row is full."""
     found: list[Json] = []
     top = 0
     for section in sections:

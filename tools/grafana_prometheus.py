@@ -90,7 +90,7 @@ def _service() -> list[Panel]:
 
 
 def status_sections() -> list[Section]:
-    """What a monitor sees; where `serve` does not answer, lines end."""
+    """What a monitor sees; lines end while `serve` does not answer."""
     return [
         Section("Freshness", _freshness()),
         Section("Completeness", _completeness()),

@@ -1,7 +1,7 @@
 """The SQL of the dashboards, over the store's views.
 
-A day that is not stored is NULL in every one: the days come from a calendar, and what is stored is
-joined to it. Nothing after yesterday is expected, and of some sources not even that.
+A day that is not stored is NULL in every query: the days come from a calendar, to which the stored
+ones are joined. Nothing after yesterday is expected, and from some sources not even yesterday.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WEEK, MONTH = 7, 28
 
 
 def _calendar(dialect: Dialect, earlier: int = 0) -> str:
-    """The days of the time range up to yesterday, and some before it."""
+    """The days of the time range up to yesterday, and this many days before it."""
     begin = dialect.plus.format(dialect.begin, -earlier) if earlier else dialect.begin
     end = dialect.least.format(dialect.end, dialect.yesterday)
     return f"calendar(day) AS (\n  {dialect.calendar.format(begin, end)}\n)"
@@ -56,7 +56,7 @@ def _columns(columns: Iterable[tuple[str, str]]) -> str:
 
 
 def _marked(dialect: Dialect, values: Sequence[str], doubtful: str) -> tuple[str, str]:
-    """A column with the largest known value where the day is in doubt: where the red point is."""
+    """A column with the largest known value if the day is in doubt, to place the red point."""
     if len(values) == 1:
         return IN_DOUBT, f"CASE WHEN {doubtful} THEN {values[0]} END"
     largest = dialect.greatest.format(", ".join(f"COALESCE({value}, 0)" for value in values))
@@ -65,10 +65,10 @@ def _marked(dialect: Dialect, values: Sequence[str], doubtful: str) -> tuple[str
 
 
 def activity(dialect: Dialect, metrics: Sequence[Metric]) -> str:
-    """Sums of each day, a column for each metric, and where the day is in doubt the largest.
+    """Sums of each day, with a column for each metric, and the largest of them if it is in doubt.
 
-    On a day without users every sum is 0, also of a metric that the source does not report: that is
-    shown as 0 only where another day has the metric.
+    On a day without users every sum is 0, even of a metric that the source does not report: it is
+    shown as 0 only if another day has the metric.
     """
     reported = ", ".join(f"MAX({metric.name}) AS {metric.name}" for metric in metrics)
     with_users = f"SELECT {reported} FROM daily_totals WHERE source = {SOURCE} AND users > 0"
@@ -101,7 +101,7 @@ def accept_rate(dialect: Dialect, shown: Metric, accepted: Metric, title: str) -
 
 
 def costs(dialect: Dialect, metrics: Sequence[CostMetric]) -> str:
-    """The costs of each day in the chosen currency, and where they do not add up the largest."""
+    """Each day's costs in the chosen currency, and the largest of them if it does not add up."""
     values = [dialect.real.format(f"t.{metric.name}") for metric in metrics]
     columns = [(metric.title, value) for metric, value in zip(metrics, values, strict=True)]
     columns.append(_marked(dialect, values, "t.unreconciled IS NOT NULL"))
@@ -129,7 +129,7 @@ def _active_days(begin: str, end: str, source: str | None = None) -> str:
 def _running_sums(dialect: Dialect) -> str:
     """CTEs from `active` to `sums`: by how much the number of people changes on each day.
 
-    A person counts from an active day on until 7 or 28 days later, and once where these overlap: so
+    A person counts from an active day until 7 or 28 days later, and only once if these overlap: so
     the numbers are running sums, and no day is read 28 times.
     """
 
@@ -156,8 +156,8 @@ sums AS (
 
 
 def _people(dialect: Dialect, source: str | None) -> str:
-    """CTEs up to `people`: for each source and day, who was active on it, in 7 and in 28 days up to
-    it, and how many of these days are stored.
+    """CTEs up to `people`: for each source and day, the number of people active on it and in the 7
+    and 28 days up to it, and how many of these days are stored.
     """
     names = f"SELECT {source} AS source" if source else SOURCES
     begin = dialect.plus.format(dialect.begin, 1 - MONTH)
@@ -185,7 +185,7 @@ TODAY_IN_DOUBT = f"CASE WHEN doubtful THEN {TODAY} END"
 
 
 def active_people(dialect: Dialect) -> str:
-    """Of one source: active on the day, in 7 and 28 days up to it; unknown if one is missing."""
+    """Active people of one source on the day, and in 7 and 28 days; NULL if one is missing."""
     columns = [
         ("Active on the day", TODAY),
         (f"Active in {WEEK} days", LAST_WEEK),
@@ -200,7 +200,7 @@ def active_people(dialect: Dialect) -> str:
 
 
 def active_people_by_source(dialect: Dialect, value: str) -> str:
-    """A series for each source: people, which is what may be compared."""
+    """A series for each source: the number of people, which may be compared."""
     return (
         f"{_people(dialect, None)}\n"
         f'SELECT {dialect.time.format("day")}, source, {value} AS "people"\n'
@@ -209,7 +209,7 @@ def active_people_by_source(dialect: Dialect, value: str) -> str:
 
 
 def days_used_by_source(dialect: Dialect) -> str:
-    """Active days per active person in the range, by source; NULL if a day of it is missing."""
+    """Active days per active person in the range, by source; NULL if one of its days is missing."""
     end = dialect.least.format(dialect.end, dialect.yesterday)
     wanted = f"{dialect.days_between.format(dialect.begin, end)} + 1"
     return (
@@ -245,7 +245,7 @@ def seats(dialect: Dialect) -> str:
 
 
 def states(dialect: Dialect) -> str:
-    """What is known of each day since the source's first, in a word."""
+    """What is known of each day since the source's first day, in one word."""
     doubts = "\n".join(
         f"    WHEN d.{kind.word} IS NOT NULL THEN '{kind.word}'" for kind in DoubtKind
     )
@@ -262,7 +262,7 @@ def states(dialect: Dialect) -> str:
 
 
 def freshness(dialect: Dialect) -> str:
-    """A row for each source: its newest day, what is missing or in doubt, and its last run."""
+    """A row for each source: its newest day, missing days and days in doubt, and its last run."""
     expected = _expected(dialect, "source")
     wanted = f"{dialect.days_between.format('MIN(day)', expected)} + 1"
     stored = f"SUM(CASE WHEN day <= {expected} THEN 1 ELSE 0 END)"
@@ -301,7 +301,7 @@ def runs(dialect: Dialect) -> str:
 
 
 def notices(dialect: Dialect) -> str:
-    """What somebody was notified of and is still so, of all sources."""
+    """Notifications of all sources whose reason persists."""
     return (
         'SELECT source AS "Source", occasion AS "Occasion",\n'
         f'  {dialect.text.format("since")} AS "Since (UTC)", message AS "Message"\n'

@@ -1,8 +1,8 @@
 """Write the dashboards as TypeScript with Grafana's own types, for its compiler to check:
 `python tools/grafana_types.py FILE`, with @grafana/schema in `node_modules` beside the file.
 
-An object that is written out in TypeScript may have no property that its type lacks: a misspelt
-option fails, which Grafana itself would ignore.
+An object literal in TypeScript may not have a property that its type lacks: so a misspelt option
+fails, which Grafana itself would ignore.
 """
 
 from __future__ import annotations

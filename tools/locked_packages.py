@@ -1,4 +1,4 @@
-"""What the lock files pin: the packages of `requirements*.txt`, and those of npm in the wheel."""
+"""The packages that lock files pin: those of `requirements*.txt`, and those of npm in the wheel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEEDED_BY = re.compile(r"^ +#(?: via)? +(?!-[cr] )([a-z0-9._-]+)", re.MULTILINE
 
 @dataclass(frozen=True)
 class Locked:
-    """A package at its one version; `needed_by` are the names of those that ask for it."""
+    """A package in its only version; `needed_by` are the names of the packages that require it."""
 
     name: str
     version: str
@@ -41,7 +41,7 @@ class Bundled:
 
 
 def locked(lock: Path) -> list[Locked]:
-    """Every package of a lock; raises ValueError on a line that is not understood."""
+    """Every package of a lock; raises ValueError for a line that is not understood."""
     text = lock.read_text(encoding="utf-8")
     found = [
         Locked(
@@ -60,7 +60,7 @@ def locked(lock: Path) -> list[Locked]:
 
 
 def merged(locks: Iterable[Path]) -> list[Locked]:
-    """The packages of several locks, once each, in order of their names."""
+    """The packages of several locks, once each, sorted by name."""
     packages: dict[tuple[str, str], Locked] = {}
     for lock in locks:
         for package in locked(lock):
@@ -76,7 +76,7 @@ def merged(locks: Iterable[Path]) -> list[Locked]:
 
 
 def bundled(package_lock: Path) -> list[Bundled]:
-    """What `package.json` names for the page, and what that consists of; not what tests need."""
+    """The packages that `package.json` names for the page, and their parts; not those for tests."""
     packages = json.loads(package_lock.read_text(encoding="utf-8"))["packages"]
     return [
         Bundled(

@@ -30,7 +30,7 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = MappingProxyType(
 
 
 def main(folder: Path) -> None:
-    """Make all documents before the first is written: one of them reads what it replaces."""
+    """Make all documents before the first is written, as one reads the file that it replaces."""
     made = {name: document() for name, document in DOCUMENTS.items()}
     for name, text in made.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

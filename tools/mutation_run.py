@@ -31,7 +31,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "dashboard_scraper"
 
-_SEQUENCES = "test_versions -k any_sequence"  # slow, beside the others of this file
+_SEQUENCES = "test_versions -k any_sequence"  # slow, compared with the others in this file
 _VERSIONS = "test_versions -k 'not any_sequence'"
 
 _DAYS = [
@@ -111,9 +111,9 @@ _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
 }
 _CHANGING = (PACKAGE, "conftest", "in_process")
 _LONGEST = 70
-# That profile has no deadline, which a busy machine misses, and the same examples each time.
+# This profile has no deadline, which a busy machine would miss, and always the same examples.
 _PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "ci"]
-# Its plugin is imported here already, with the libraries.
+# Its plugin has already been imported, with the libraries.
 _PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 _WORDS = (ast.Raise, ast.JoinedStr)
 """What is said in them is for people."""
@@ -124,7 +124,7 @@ def _files_called(name: str) -> list[str]:
 
 
 def replacements(node: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in place of the node."""
+    """The nodes that may replace this node."""
     if type(node) in _OPPOSITES:
         yield _OPPOSITES[type(node)]()
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -198,7 +198,7 @@ def _is_logged(node: ast.AST) -> bool:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: its line, what it is in words, and the module's whole text with it."""
+    """One change: its line, its description, and the module's whole text with it."""
 
     line: int
     change: str
@@ -206,7 +206,7 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """Every change of a module, each alone."""
+    """Every change of a module, one at a time."""
     tree = ast.parse(source)
     unchanged = ast.unparse(tree)
     line = 0
@@ -233,7 +233,7 @@ def _said(node: ast.AST) -> str:
 
 
 class Trials:
-    """A copy of the package in which one module at a time is another; tests run in forks."""
+    """A copy of the package in which one module at a time is changed; tests run in forks."""
 
     def __init__(self, folder: Path, seconds: int) -> None:
         self._folder = folder / "src"
@@ -242,7 +242,7 @@ class Trials:
         compileall.compile_dir(self._folder, quiet=1)
         sys.path[:0] = [str(self._folder), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
         os.environ["PYTHONPATH"] = str(self._folder)
-        # A changed file's size and time may be those of the file before.
+        # A changed file may have the same size and time as the one before.
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         sys.dont_write_bytecode = True
         importlib.import_module("conftest")  # with the libraries, which stay imported
@@ -250,7 +250,7 @@ class Trials:
             del sys.modules[name]
 
     def is_noticed(self, module: str, text: str) -> bool:
-        """Whether a test fails while the module has this text; TimeoutError where one hangs."""
+        """Whether a test fails while the module has this text; TimeoutError if one hangs."""
         path = self._folder / PACKAGE / module
         before = path.read_text()
         path.write_text(text)
@@ -272,7 +272,7 @@ class Trials:
             os.chdir(ROOT)
             try:
                 code = int(pytest.main([*_PYTEST, *words, *_files_called(name)]))
-            finally:  # an exception would end this copy as if it was the tool itself
+            finally:  # an exception would end this copy as if it were the tool itself
                 os._exit(code)
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
@@ -286,7 +286,7 @@ class Trials:
 
 
 def try_module(trials: Trials, module: str, tried: list[Mutant]) -> None:
-    """Print each change that no test notices, and each with which one hangs."""
+    """Print each change that no test notices, and each change with which a test hangs."""
     survived = 0
     for mutant in sorted(tried, key=lambda each: each.line):
         said = f"{module}:{mutant.line}: {mutant.change}"
@@ -300,7 +300,7 @@ def try_module(trials: Trials, module: str, tried: list[Mutant]) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Try the modules one after the other."""
+    """Try the modules one after another."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE")
     parser.add_argument("--sample", type=int, default=30, help="changes of a module; 0: all")

@@ -28,7 +28,7 @@ _DATED = re.compile(r"\(\d{4}-\d{2}-\d{2}\)")
 
 
 class Refused(Exception):
-    """What must be done before there can be a release."""
+    """Something must be done before there can be a release; the message says what."""
 
 
 def git(root: Path, *words: str) -> str:
@@ -37,7 +37,7 @@ def git(root: Path, *words: str) -> str:
 
 
 def version_of(root: Path) -> str:
-    """The one place that has it."""
+    """The version, from the only place that has it."""
     text = (root / VERSION_FILE).read_text(encoding="utf-8")
     (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     return str(version)
@@ -70,7 +70,7 @@ def notes(root: Path, version: str, draft: bool) -> str:
 
 
 def copied_tree(root: Path, folder: Path, moment: int) -> Path:
-    """The files of the repository without those it ignores, each as if written at the moment."""
+    """Copy the files of the repository, without ignored ones, each as if written at this moment."""
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         if (root / name).is_file():
@@ -105,7 +105,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def build_twice(root: Path, scratch: Path, epoch: int) -> Path:
-    """The folder of both packages; the wheel is made from the archive, and again from the tree."""
+    """The folder of both packages. The wheel is made from the archive, and again from the tree."""
     moment = str(epoch)
     one = copied_tree(root, scratch / "one", 1_600_000_000)
     run([sys.executable, "-m", "build", "--no-isolation"], one, SOURCE_DATE_EPOCH=moment, TZ="UTC")
@@ -147,7 +147,7 @@ def release(root: Path, into: Path, draft: bool) -> None:
 
 
 def write_bill_of_materials(root: Path, dist: Path, version: str, epoch: int) -> None:
-    # Its library is in .venv-release alone.
+    # Only .venv-release has its library.
     from bill_of_materials import bill_of_materials  # noqa: PLC0415
 
     (wheel,) = dist.glob("*.whl")
