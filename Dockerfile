@@ -1,6 +1,6 @@
-# The program in a container: no shell is needed to run it, it is not root, and it writes to /data
-# alone. See docs/deploy/container.md; `make image` builds it.
-# A base has Python 3.11 or newer as python3. For a build that can be repeated, name it by digest.
+# The program in a container: it needs no shell, does not run as root, and writes only to /data.
+# See docs/deploy/container.md; `make image` builds it.
+# BASE needs Python 3.11 or newer as python3. For a reproducible build, name it by digest.
 ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
 # hadolint ignore=DL3006
@@ -42,7 +42,7 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 STOPSIGNAL SIGTERM
-# Unhealthy where the newest complete day is too old, or nothing is stored yet.
+# Unhealthy if the newest complete day is too old, or if nothing is stored yet.
 HEALTHCHECK --interval=10m --timeout=1m --start-period=30m --retries=2 \
     CMD ["dashboard-scraper", "status", "--max-age", "48h"]
 ENTRYPOINT ["dashboard-scraper"]

@@ -1,27 +1,27 @@
-# `make demo` and `make test` set up what they need; Python 3.11+ and make are enough.
+# `make demo` and `make test` install what they need; Python 3.11+ and make are enough.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPARK_READY := $(VENV)/.spark-ready
-# Who only tries the program does not wait for the tools that develop it.
+# For `make demo`: without the tools for development, which take longer to install.
 RUNTIME := .venv-runtime
 RUNTIME_READY := $(RUNTIME)/.ready
-# Nor do the tests wait for what makes the website.
+# The website has an environment of its own, so that the tests do not wait for its packages.
 SITE := .venv-site
 SITE_READY := $(SITE)/.ready
-# Nor for what builds a release and checks how it is deployed.
+# So do the tools that build a release and check how it is deployed.
 RELEASE := .venv-release
 RELEASE_READY := $(RELEASE)/.ready
 # The checker of the FinOps Foundation needs other versions of libraries, and a newer Python.
 FOCUS := .venv-focus
 FOCUS_READY := $(FOCUS)/.ready
 FOCUS_PYTHON := 3.12
-# dbt needs versions of its own, too.
+# dbt needs other versions, too.
 DBT := .venv-dbt
 DBT_READY := $(DBT)/.ready
-# So do Meltano's SDK and a target, which check the tap.
+# So do Meltano's SDK and a target, which test the tap.
 SINGER := .venv-singer
 SINGER_READY := $(SINGER)/.ready
 SOURCES := src tests bench tools
@@ -31,26 +31,26 @@ SOURCES := src tests bench tools
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
 
-# Tests wait for other processes half of the time, the fast ones do not. With three workers for each
-# processor, the suite takes a fifth longer than with two: they only take turns, and each imports all.
+# Tests wait for other processes half of the time, except the fast ones. With three workers per
+# processor, the suite takes a fifth longer than with two: each worker imports everything again.
 PROCESSORS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 WORKERS = $(shell expr 2 \* $(PROCESSORS))
 
 # Without bytecode on the disk, each worker compiles all tests in every run: 8 seconds each.
 unexport PYTHONDONTWRITEBYTECODE
-# Else each of them imports trio, for strategies that no test uses.
+# Otherwise each worker imports trio, for strategies that no test uses.
 export HYPOTHESIS_NO_PLUGINS := 1
 
 test: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20 -m "not heavy"
 
-# While you work, and for other versions of Python: without the tests that take long, and without
-# PostgreSQL and Chromium.
+# For development, and for other versions of Python: without the slow tests, and without those that
+# need PostgreSQL or Chromium.
 test-fast: $(READY)
 	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow and not heavy" $(TEST_OPTIONS)
 
-# Every worker compiles all tests where there is no bytecode yet, and has Hypothesis write down which
-# characters there are, all at the same time: do it once before.
+# If there is no bytecode yet, every worker compiles all tests and has Hypothesis build its table of
+# characters, all at the same time: do both once before.
 compiled-tests: $(READY)
 	$(BIN)/pytest --collect-only -qq > /dev/null
 	$(BIN)/python -c "from hypothesis import strategies; strategies.text().validate()"
@@ -61,24 +61,24 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/deptry src
 
-# What the test on Spark needs besides Java.
+# Installs what the test on Spark needs besides Java.
 spark: $(SPARK_READY)
 
-# The records that a session of Spark makes are those of the local files.
+# A Spark session must make the same records as the local files have.
 check-spark: $(SPARK_READY)
 	$(BIN)/pytest -q tests/exports/test_spark.py
 
-# What checks the files of `export --format focus`.
+# Installs the FinOps Foundation's validator.
 focus: $(FOCUS_READY)
 
-# The FinOps Foundation's validator on files of `export --format focus`.
+# Runs that validator on files of `export --format focus`.
 check-focus: $(READY) $(FOCUS_READY)
 	$(BIN)/pytest -q -m heavy tests/exports/test_focus.py
 
-# What takes long in the programs of others, of which the tests have one example or none: every race of
-# two writers to a lake and lakes in an object store, a session renewed by a real browser, alerts in
-# Prometheus, pods of Kubernetes, each page before axe, and what is packed for people to install. All
-# tests marked `heavy`, but for those above.
+# All tests marked `heavy`, except those above. They take long in other programs, and `make test` has
+# one example of each or none: races of two writers to a lake, lakes in an object store, a session
+# renewed by a real browser, alerts in Prometheus, pods of Kubernetes, each page in axe, and the package
+# that people install.
 check-integrations: $(READY) $(RELEASE_READY)
 	$(BIN)/pytest -q -m heavy --ignore tests/exports/test_spark.py --ignore tests/exports/test_focus.py
 
@@ -87,8 +87,8 @@ docs: $(READY)
 	$(BIN)/python tools/grafana_dashboards.py
 	$(BIN)/python tools/dbt_catalogue.py
 
-# README and docs/ as a website: the same files in the same places, so the same links. A link that
-# leads nowhere fails, but not with --quiet, which counts no warnings.
+# README and docs/ as a website: the same files in the same places, so links stay the same. A broken link
+# fails the build, which it would not with --quiet: that counts no warnings.
 PAGES := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs
 SITE_SOURCE := build/site-source
 
@@ -98,7 +98,7 @@ site: $(SITE_READY)
 	cp -R $(PAGES) $(SITE_SOURCE)
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
-# With chromium and chromedriver.
+# Needs chromium and chromedriver.
 screenshots: $(READY)
 	$(BIN)/python tests/support/take_screenshots.py docs
 
@@ -114,12 +114,12 @@ bench: $(READY)
 	$(BIN)/python bench/lake.py
 	$(BIN)/python bench/import_time.py
 
-# Half an hour: prints changes of the code that no test notices.
+# Takes half an hour: prints changes of the code that no test notices.
 mutants: $(READY)
 	$(BIN)/python tools/mutation_run.py
 
-# What the report's page draws with, and what the tests check it and the server with: as npm's
-# packages have them.
+# The libraries that draw the report, and those with which the tests check the report and the server:
+# copied unchanged from npm's packages.
 VENDOR := src/dashboard_scraper/templates/vendor
 VENDOR_OF_TESTS := tests/vendor
 MODULES := $(VENV)/vendor/node_modules
@@ -144,10 +144,10 @@ vendor: $(READY) $(MODULES_READY)
 check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
-# Every package with its hashes: what runs the program, that with every extra but Spark, that with the
-# tools, what makes the website, Spark, which is larger than all others together, what builds a release
-# and an image, what checks FOCUS, dbt, and what checks the Singer tap.
-# The pins in the files stay where they still satisfy pyproject.toml.
+# Lock files, with the hash of every package: for the program, for the program with every extra except
+# Spark, for development, the website, Spark (larger than all others together), releases, images, the
+# FOCUS validator, dbt, and the tests of the Singer tap.
+# Pins that still satisfy pyproject.toml stay as they are.
 LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt requirements-dbt.txt requirements-singer.txt
 COMPILE_FOR = $(BIN)/uv pip compile --quiet --universal --no-header --no-strip-extras --generate-hashes --python-version
 COMPILE = $(COMPILE_FOR) 3.11
@@ -171,7 +171,7 @@ check-lock: $(READY)
 	$(MAKE) --no-print-directory -C $(VENV)/lock -f $(CURDIR)/Makefile BIN=$(CURDIR)/$(BIN) READY= lock
 	for lock in $(LOCKS); do diff -u $$lock $(VENV)/lock/$$lock || exit 1; done
 
-# Fails on a known vulnerability; says what no advisory could be found for.
+# Fails on a known vulnerability; lists the packages for which no advisories could be read.
 audit: $(READY)
 	$(BIN)/python tools/audit_dependencies.py requirements-dev.txt
 
@@ -180,8 +180,8 @@ audit: $(READY)
 release: $(RELEASE_READY)
 	$(RELEASE)/bin/python tools/release.py $(DRAFT)
 
-# What others run as it is written here: the workflows on GitHub, the image, the services and what a
-# cluster runs.
+# Checks the files that other programs run: GitHub's workflows, the image, the Compose services, and the
+# manifests for Kubernetes.
 check-deployment: $(RELEASE_READY)
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
@@ -190,21 +190,21 @@ check-deployment: $(RELEASE_READY)
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
 	$(RELEASE)/bin/python tools/check_kubernetes.py
 
-# Grafana's dashboards, by the types of Grafana's own packages.
+# Checks Grafana's dashboards against the types in Grafana's own packages.
 TYPED := $(VENV)/vendor/dashboards.ts
 check-dashboards: $(READY) $(MODULES_READY)
 	$(BIN)/python tools/grafana_types.py $(TYPED)
 	$(MODULES)/.bin/tsc --noEmit --strict --skipLibCheck --module esnext --moduleResolution bundler --target es2022 $(TYPED)
 
-# The dbt package, on stores in PostgreSQL, SQLite and a lake, with dbt itself. TEST_POSTGRES_URL has to
+# Runs the dbt package in dbt, on stores in PostgreSQL and SQLite and on a lake. TEST_POSTGRES_URL must
 # name a PostgreSQL server.
 dbt: $(DBT_READY)
 
 check-dbt: $(READY) $(DBT_READY)
 	$(BIN)/python tools/check_dbt.py $(DBT)/bin/dbt
 
-# The tap by the tests of Meltano's SDK, and into its target for PostgreSQL. TEST_POSTGRES_URL has to name a
-# PostgreSQL server.
+# Runs the tests of Meltano's SDK on the tap, and loads its output into PostgreSQL with a target.
+# TEST_POSTGRES_URL must name a PostgreSQL server.
 check-singer: $(READY) $(SINGER_READY)
 	$(SINGER)/bin/python -m pytest --noconftest -q -c tests/singer/with_sdk/pytest.ini tests/singer/with_sdk/checks.py
 
@@ -218,7 +218,7 @@ image:
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
-# uv takes a tenth of pip's time. pip does it where uv cannot: it is not made for every system, and does
+# uv takes a tenth of pip's time. pip takes over if uv fails: uv does not exist for every system, and does
 # not read pip's configuration, such as another index.
 uv_install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes --requirement $(2)
 install = { test -x $(BIN)/uv && $(uv_install); } || $(1)/bin/python $(PIP_INSTALL) $(2)
@@ -232,7 +232,7 @@ $(READY): pyproject.toml requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
 
-# With Spark comes pandas, which pyarrow imports wherever it finds it.
+# Spark brings pandas, which pyarrow imports if it is installed.
 $(SPARK_READY): $(READY) requirements-spark.txt
 	$(call install,$(VENV),requirements-spark.txt)
 	touch $@
