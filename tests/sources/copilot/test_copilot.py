@@ -269,7 +269,7 @@ def test_unknown_feature_is_reported(
     _one_record(github, "chat_panel_ask", "copilot_app", "others")
     with opened(home) as source:
         source.fetch_day(DAY)
-    assert "alone: totals_by_feature.chat_panel_ask (1)" in caplog.text
+    assert "users and days: totals_by_feature.chat_panel_ask (1)" in caplog.text
 
 
 _COUNTERS = (

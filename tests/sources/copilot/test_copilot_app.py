@@ -101,7 +101,7 @@ def test_file_without_a_key_is_refused(home: Home, key_file: Path) -> None:
     [
         ({"COPILOT_APP_ID": "1"}, "set all three"),
         ({"COPILOT_ENTERPRISE": "a", "COPILOT_ORGANIZATION": "b"}, "set one of them"),
-        ({"COPILOT_ENTERPRISE": "enterprises/acme"}, "write the name alone"),
+        ({"COPILOT_ENTERPRISE": "enterprises/acme"}, "write only the name"),
         ({"COPILOT_TOKEN": "a", "COPILOT_TOKEN_FILE": "b"}, "set one of them"),
     ],
 )
