@@ -31,7 +31,7 @@ from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import CostLedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
-pytestmark = pytest.mark.usefixtures("csv_alone")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("csv_alone")]
 
 COST, BUDGETS = "cost-analytics", "get-user-budget-overrides"
 WINDOW = Window(march(1), march(9))
