@@ -333,6 +333,7 @@ def _become(order: dict[str, Any], folder: Path) -> None:
     """Set the process up as a shell would; an alarm ends a run that hangs."""
     signal.alarm(_LONGEST_SERVER if _serves(order) else _LONGEST_RUN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests run under nohup
     streams = (order.get(name) or folder / f"{order['number']}.{name}" for name in ("out", "err"))
     for number, path in enumerate((os.devnull, *streams)):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY
