@@ -26,7 +26,7 @@ SINGER := .venv-singer
 SINGER_READY := $(SINGER)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast compiled-tests lint spark check-spark focus check-focus check-integrations docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark check-spark focus check-focus check-integrations check-pythons checks docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -80,7 +80,16 @@ check-focus: $(READY) $(FOCUS_READY)
 # renewed by a real browser, alerts in Prometheus, pods of Kubernetes, each page in axe, and the package
 # that people install.
 check-integrations: $(READY) $(RELEASE_READY)
-	$(BIN)/pytest -q -m heavy --ignore tests/exports/test_spark.py --ignore tests/exports/test_focus.py
+	$(BIN)/pytest -q -n $(PROCESSORS) --dist worksteal -m heavy --ignore tests/exports/test_spark.py --ignore tests/exports/test_focus.py
+
+# The fast tests on the newest supported Python that is at hand.
+check-pythons: $(READY)
+	.ci/other-pythons
+
+# All that a change must pass beside the tests, except what must come before (vendor) or after (Spark).
+# The longest come first.
+checks: DRAFT := --draft
+checks: check-pythons check-integrations lint check-dbt check-singer check-focus check-lock check-dashboards release site audit demo check-deployment
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py
@@ -264,7 +273,7 @@ $(SITE_READY): requirements-docs.txt
 	$(call install,$(SITE),requirements-docs.txt)
 	touch $@
 
-$(RELEASE_READY): requirements-release.txt
+$(RELEASE_READY): requirements-release.txt | $(READY)
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(RELEASE)
 	$(call install,$(RELEASE),requirements-release.txt)

@@ -104,6 +104,7 @@ def open_to_others(folder: Path) -> list[str]:
 @in_chromium
 @pytest.mark.slow
 @pytest.mark.heavy
+@pytest.mark.longest
 def test_one_sign_in_lasts_for_later_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person signs in once. Then the session is renewed without anybody, even within a job, until
     the identity provider asks again. An expired cookie is never saved.
