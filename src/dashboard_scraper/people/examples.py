@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dashboard_scraper.model.costs import Account, Cost, CostFigures, names_of
 from dashboard_scraper.model.figures import NOTHING_KNOWN, values_of
-from dashboard_scraper.model.metrics import METRICS, Kind
+from dashboard_scraper.model.metrics import ACTIVE_DAYS, MESSAGES, METRICS, Kind, parts_of
 from dashboard_scraper.model.money import ZERO, parse_amount
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
@@ -21,6 +21,8 @@ from dashboard_scraper.people.shown_costs import person_of, shown_costs
 _COUNTED = [metric.name for metric in METRICS if metric.kind in (Kind.COUNT, Kind.DAYS)]
 _FIGURES = replace(NOTHING_KNOWN, **{name: place for place, name in enumerate(_COUNTED, start=1)})
 _ZEROS = replace(NOTHING_KNOWN, **dict.fromkeys(_COUNTED, 0))
+_NO_COUNT = {parts_of(MESSAGES)[0].name: None}
+_NO_DAYS = {ACTIVE_DAYS.name: None}
 
 USERS = [
     UserUsage("ada@example.com", _FIGURES, {"unknown": "bob@example.com"}),
@@ -36,9 +38,9 @@ USERS = [
     ),
     # Spellings of one person: unknown figures of one are known for another, and neither is active.
     UserUsage("Cyd@example.com", _FIGURES),
-    UserUsage("cyd@example.com", replace(_FIGURES, chat_messages=None)),
-    UserUsage("Dan@example.com", replace(_ZEROS, chat_messages=None)),
-    UserUsage("dan@example.com", replace(_ZEROS, active_days=None)),
+    UserUsage("cyd@example.com", replace(_FIGURES, **_NO_COUNT)),
+    UserUsage("Dan@example.com", replace(_ZEROS, **_NO_COUNT)),
+    UserUsage("dan@example.com", replace(_ZEROS, **_NO_DAYS)),
 ]
 """Users whose counts are known, unknown or 0."""
 
