@@ -11,6 +11,7 @@ from enum import Enum
 import msgspec
 
 from dashboard_scraper.across.people import PeopleAcross
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.people.roster import Colleague, Roster, sources_alike
@@ -155,7 +156,7 @@ class Classes:
         present = _bits(across.present(source))
         seated = None if from_seats is None else _bits(seats)
         everybody = present | people | services | (seated or 0)
-        known = _bits(bit for bit, key in across.keys.items() if "@" in key)
+        known = _bits(bit for bit, key in across.keys.items() if is_address(key))
         service = (across.service_accounts(source) | services) & ~(
             present & ~across.service_accounts(source) | people
         )

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import msgspec
 
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import Reader
@@ -162,8 +163,8 @@ class PeopleAcross:
 
     def name(self, bit: int) -> str:
         """The name that outputs show: a pseudonym, or an address rather than a login or an id."""
-        source, name = max(self._spellings[bit], key=lambda each: ("@" in each[1], each[1]))
-        if "@" not in name and "@" in self.keys[bit]:
+        source, name = max(self._spellings[bit], key=lambda each: (is_address(each[1]), each[1]))
+        if not is_address(name) and is_address(self.keys[bit]):
             source, name = "", self.keys[bit]
         return self._audiences[source].rename(name)
 

@@ -14,6 +14,7 @@ from dashboard_scraper.cli.wiring import identities_of
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import focus
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.people import traces
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.people import People, folded
@@ -40,7 +41,7 @@ def source_meant(names: Names, people: People, user: str) -> str:
     """The source that has the name, or "" if it does not matter; UsageError if several sources have
     the name for different accounts.
     """
-    if "@" in user:
+    if is_address(user):
         return ""
     meant: dict[str, str] = {}
     for source, found in names.items():
@@ -93,8 +94,10 @@ class Search:
             source: {folded(name) for name in names[source] if name not in theirs[source]}
             for source in names
         }
-        plain = {folded(name) for found in theirs.values() for name in found if "@" not in name}
-        if "@" not in user and not plain:
+        plain = {
+            folded(name) for found in theirs.values() for name in found if not is_address(name)
+        }
+        if not is_address(user) and not plain:
             plain = {folded(user)}
         logins = {folded(self._login)} if self._login else set()
         self._ambiguous = tuple(
@@ -119,7 +122,7 @@ class Search:
 
     def _pattern(self, names: set[str], others: set[str]) -> re.Pattern[str]:
         """The pattern for files in which other people have these other names."""
-        addresses = {key for key in self._audience.people.keys_of(self._user) if "@" in key}
+        addresses = {key for key in self._audience.people.keys_of(self._user) if is_address(key)}
         login = self._login if self._login and folded(self._login) not in others else None
         keys = frozenset(addresses | names - others)
         return traces.Traces(keys, self._pseudonyms, login).pattern()

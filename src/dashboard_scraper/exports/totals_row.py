@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.people import is_pseudonym
@@ -43,4 +44,4 @@ def _counts(user: UserUsage) -> list[int]:
 
 
 def _is_somebody(user: UserUsage) -> bool:
-    return user.service or "@" in user.user or is_pseudonym(user.user)
+    return user.service or is_address(user.user) or is_pseudonym(user.user)

@@ -27,6 +27,13 @@ _UNSEEN_TOO = re.compile(
 )
 
 
+def is_address(name: str) -> bool:
+    """Whether the name of a user, or a person's key, is an address; a name without `@` is a
+    service account, a login or an id, which depends on the source (`names.NameKind`).
+    """
+    return "@" in name
+
+
 def is_plain(name: str) -> bool:
     """Whether there is nothing to clean, as almost always: visible ASCII without blanks."""
     return name.isascii() and name.isprintable() and " " not in name

@@ -20,7 +20,7 @@ from datetime import date
 import msgspec
 from msgspec.structs import replace
 
-from dashboard_scraper.model.addresses import cleaned
+from dashboard_scraper.model.addresses import cleaned, is_address
 from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.sources.registry import name_kind_of
 
@@ -38,9 +38,7 @@ def person_key(name: str) -> str:
     A name without `@` is case-sensitive. Cached: a run asks a dozen times for the key of a name.
     """
     name = cleaned(name)
-    if "@" not in name:
-        return name
-    return folded(name)
+    return folded(name) if is_address(name) else name
 
 
 def folded(text: str) -> str:
@@ -84,7 +82,7 @@ class People(msgspec.Struct, frozen=True):
     def key(self, name: str) -> str:
         """The person's key; if there are several addresses, that of the first in IDENTITY_FILE."""
         key = person_key(name)
-        if "@" in key or self.kind is NameKind.SERVICE_ACCOUNT:
+        if is_address(key) or self.kind is NameKind.SERVICE_ACCOUNT:
             return self.aliases.get(key, key)
         if is_pseudonym(key):  # in the lake of an export with pseudonyms
             return key
@@ -111,7 +109,7 @@ class People(msgspec.Struct, frozen=True):
 
     def is_matched(self, name: str) -> bool:
         """Whether it is known which address the name belongs to; service accounts have none."""
-        return "@" in self.key(name) or self.kind is NameKind.SERVICE_ACCOUNT
+        return is_address(self.key(name)) or self.kind is NameKind.SERVICE_ACCOUNT
 
     def keys_of(self, name: str) -> set[str]:
         """The keys of all addresses of the person who has this one."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from dashboard_scraper.csv_text import guard
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.people.people import folded
 from dashboard_scraper.sources.registry import SOURCES
 
@@ -45,10 +46,12 @@ class Traces(msgspec.Struct, frozen=True):
 
     def pattern(self) -> re.Pattern[str]:
         """Matches any of them in folded text."""
-        addresses = {form for key in self.keys if "@" in key for form in _written(key)}
+        addresses = {form for key in self.keys if is_address(key) for form in _written(key)}
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
         found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
-        if names := {form for key in self.keys if "@" not in key for form in _written(folded(key))}:
+        if names := {
+            form for key in self.keys if not is_address(key) for form in _written(folded(key))
+        }:
             # In the CSV of FOCUS, the column before it is the source; in other files it is the
             # first column.
             before = rf'(?:^|[">]|,(?:{_any_of(SOURCES)}),)'

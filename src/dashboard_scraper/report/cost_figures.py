@@ -12,6 +12,7 @@ from decimal import Decimal
 import msgspec
 from msgspec.structs import replace
 
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.cost_changes import (
     MODEL,
     PERSON,
@@ -271,4 +272,4 @@ def _uses(
 
 
 def _account_of(budget: Budget) -> Account:
-    return Account.PERSON if "@" in budget.user else Account.SERVICE_ACCOUNT
+    return Account.PERSON if is_address(budget.user) else Account.SERVICE_ACCOUNT

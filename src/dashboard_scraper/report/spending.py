@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.cost_changes import (
     Cell,
     DayPair,
@@ -199,7 +200,7 @@ class CostReading:
         for name, person in audience.identities.items():
             key = audience.people.key(name)
             # Service accounts without a team would hide how few people have none.
-            if person.teams or "@" in key:
+            if person.teams or is_address(key):
                 members.setdefault(_teams_text(person), set()).add(key)
         payers = {payer.name for payer, _ in self._cells if payer.account is Account.PERSON}
         unlisted = {audience.people.key(name) for name in payers} - set().union(*members.values())

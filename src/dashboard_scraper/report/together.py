@@ -13,6 +13,7 @@ import msgspec
 
 from dashboard_scraper.across.classes import Classes, PersonClass
 from dashboard_scraper.across.people import PeopleAcross
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.seat_prices import SeatPrice
@@ -259,7 +260,7 @@ def _teams(
     members: dict[str, set[str]] = {}
     for name, person in audience.identities.items():
         key = people.key(name)
-        if "@" not in key:  # service accounts would hide how few people a team has
+        if not is_address(key):  # service accounts would hide how few people a team has
             continue
         for team in person.teams or ("",):
             members.setdefault(team, set()).add(key)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
 from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.people.people import People
 from dashboard_scraper.sources.registry import name_kind_of
@@ -116,7 +117,7 @@ def _own_names(source: str, names: set[str]) -> set[str]:
     """The names that identify somebody in this source only."""
     if name_kind_of(source) is NameKind.SERVICE_ACCOUNT:
         return set()
-    return {name for name in names if "@" not in name}
+    return {name for name in names if not is_address(name)}
 
 
 def _add_own(connection: Connection, source: str, names: set[str], people: People) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken, UsageError
 from dashboard_scraper.logs import Once
-from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.model.addresses import Names, is_address
 from dashboard_scraper.model.costs import (
     NO_COST,
     USD,
@@ -176,7 +176,7 @@ class AnalyticsCosts:
         """
         asked: dict[str, str] = {}  # the first spelling of each address
         for user in users:
-            if "@" in user:  # the other names belong to service accounts
+            if is_address(user):  # the other names belong to service accounts
                 asked.setdefault(person_key(user), user)
         found: list[Budget] = []
         try:

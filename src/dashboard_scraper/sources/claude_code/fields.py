@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from dashboard_scraper.model.addresses import is_address
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.meanings import BASES, Meaning
 from dashboard_scraper.model.metrics import ACTIVE_DAYS, BY_NAME, USER_HEADER, Figures, Metric
@@ -57,7 +58,7 @@ _CUSTOMER, _SUBSCRIPTION = "sessions.customer_type.", "sessions.subscription_typ
 
 def key_name(name: str) -> str:
     """The user name for an API key: a key named like an address must not become a person."""
-    return f"API key {name}" if "@" in name else name
+    return f"API key {name}" if is_address(name) else name
 
 
 def usage_of(user: str, records: Sequence[Record], unknown: UnknownFields) -> UserUsage:

@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard_scraper.decoding import UNDECODABLE, decodable, decoding
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.model.addresses import Names, is_address
 from dashboard_scraper.model.costs import MAX_TOKENS, Account
 from dashboard_scraper.sources.cursor.moments import Period, day_of, refuse_other_period
 from dashboard_scraper.sources.cursor.numbered_pages import Claims
@@ -224,7 +224,7 @@ class EventReading(msgspec.Struct, frozen=True):
         if service:
             name = self.names.taken(USAGE_EVENTS, "serviceAccountName", service)
             # A service account named like an address must not become a person.
-            return f"service account {name}" if "@" in name else name, Account.SERVICE_ACCOUNT
+            return f"service account {name}" if is_address(name) else name, Account.SERVICE_ACCOUNT
         return "", Account.UNATTRIBUTED
 
 
