@@ -79,8 +79,11 @@ def test_month_lacks_missing_days_and_says_so(home: Home) -> None:
             assert lacking == f"{gap[1]} to {gap[0]}"
         assert server.log.count("is served without days") == 1
         assert figures_of_metrics(server)["latest_reports_missing_days"] == 2
-        whole_day = server.get(path_of(ENTERPRISE, "users-1-day"))
-        assert "X-Usage-Missing-Days" not in whole_day.headers
+        for name in ("users-1-day", "enterprise-1-day"):
+            day = path_of(ENTERPRISE, name)
+            for each in (server.get(day), requests.get(server.link(day), timeout=SECONDS)):
+                assert "X-Usage-Missing-Days" not in each.headers
+                assert each.headers["X-Usage-Earlier-Missing-Days"] == f"{gap[1]} to {gap[0]}"
 
 
 def test_metrics_of_several_sources_are_of_each(home: Home) -> None:

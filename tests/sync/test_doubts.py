@@ -108,9 +108,13 @@ def test_parquet_marks_days_in_doubt(doubtful: Home) -> None:
         assert metadata == shown
 
 
-def header_of(answer: requests.Response) -> str | None:
+EARLIER = "X-Usage-Earlier-Doubts"
+"""The days before the report's own that its weekly and monthly counts cover."""
+
+
+def header_of(answer: requests.Response, name: str = "X-Usage-Doubts") -> str | None:
     assert answer.status_code == 200
-    return answer.headers.get("X-Usage-Doubts")
+    return answer.headers.get(name)
 
 
 @pytest.mark.slow
@@ -135,6 +139,8 @@ def test_server_marks_days_in_doubt(doubtful: Home) -> None:
             for method in ("GET", "HEAD"):
                 answer = requests.request(method, link, timeout=SECONDS)
                 assert header_of(answer) == shown, method
+                before = [each for each in HEADER.split("; ") if each < f"{day}"]
+                assert header_of(answer, EARLIER) == "; ".join(before), method
         assert header_of(requests.get(server.link(latest), timeout=SECONDS)) == HEADER
         assert gauges(server) == {"unreconciled": 2, "suspicious": 3, "held": 2}
         sql(doubtful.settings["STORE_URL"], f"UPDATE day_ledger SET held = '{NEWER}'")

@@ -58,15 +58,22 @@ _USER_DAYS_IN_PART = 10_000
 class Caveats(msgspec.Struct):
     """What a reader of a report should know about its days: which are in doubt, and which are
     missing.
+
+    The `earlier` days are those before the report's own that its weekly and monthly counts and its
+    adoption phases also cover.
     """
 
     doubts: list[Doubt] = []
     missing: list[date] = []
+    earlier_doubts: list[Doubt] = []
+    earlier_missing: list[date] = []
 
     def add(self, other: Caveats) -> None:
         """Add the caveats of more days."""
         self.doubts += other.doubts
         self.missing += other.missing
+        self.earlier_doubts += other.earlier_doubts
+        self.earlier_missing += other.earlier_missing
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -189,7 +196,18 @@ class GithubViews:
                 " fetched: %s",
                 listed_days(missing),
             )
-        return Caveats(self._doubts(ledger, report.days), missing)
+        return Caveats(self._doubts(ledger, report.days), missing, *self._earlier(report, ledger))
+
+    def _earlier(self, report: Report, ledger: _Ledger) -> tuple[list[Doubt], list[date]]:
+        """The doubts about earlier days, and those that are missing. Reports on teams have no such
+        counts, and those in GitHub's own records are GitHub's.
+        """
+        if report.subject is Subject.TEAMS or self._info.has_records:
+            return [], []
+        start = report.days.start
+        days = Window(start - timedelta(days=DAYS - 1), start - timedelta(days=1))
+        missing = [day for day in days.days() if day not in ledger]
+        return self._doubts(ledger, days), missing
 
     def _doubts(self, ledger: _Ledger, window: Window) -> list[Doubt]:
         days = (ledger[day] for day in window.days() if day in ledger)

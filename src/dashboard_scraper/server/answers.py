@@ -23,9 +23,11 @@ API_VERSIONS = ("2022-11-28", "2026-03-10")
 """The first is what GitHub assumes for clients that name none."""
 VERSION_HEADER = "X-GitHub-Api-Version"
 MEDIA_TYPE_HEADER = "X-GitHub-Media-Type"
-DOUBTS_HEADER = "X-Usage-Doubts"
 _DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
 MISSING_HEADER = "X-Usage-Missing-Days"
+DOUBTS_HEADER = "X-Usage-Doubts"
+EARLIER_MISSING_HEADER = "X-Usage-Earlier-Missing-Days"
+EARLIER_DOUBTS_HEADER = "X-Usage-Earlier-Doubts"
 _DAYS_NAMED = 20
 _SMALLEST_TO_COMPRESS = 1000
 GZIP_LEVEL = 5
@@ -44,10 +46,14 @@ def with_caveats(response: Response, caveats: Caveats) -> Response:
     """Name days in doubt and missing days in headers: the body has GitHub's format, which has no
     place for them.
     """
-    if caveats.missing:
-        response.headers[MISSING_HEADER] = listed_days(caveats.missing, _DAYS_NAMED)
-    if caveats.doubts:
-        response.headers[DOUBTS_HEADER] = short_list(caveats.doubts, _DAYS_NAMED)
+    for name, text in (
+        (MISSING_HEADER, listed_days(caveats.missing, _DAYS_NAMED)),
+        (DOUBTS_HEADER, short_list(caveats.doubts, _DAYS_NAMED)),
+        (EARLIER_MISSING_HEADER, listed_days(caveats.earlier_missing, _DAYS_NAMED)),
+        (EARLIER_DOUBTS_HEADER, short_list(caveats.earlier_doubts, _DAYS_NAMED)),
+    ):
+        if text:
+            response.headers[name] = text
     return response
 
 
