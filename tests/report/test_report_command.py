@@ -60,6 +60,16 @@ def test_dates_select_a_day_or_a_period(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_axis_has_the_year_where_a_month_comes_twice(home: Home) -> None:
+    store_days(home, users(3), Window(LAST, LAST))
+    for back, year in ((335, " %Y"), (27, "")):
+        first = LAST - timedelta(back)
+        days = report_of(home, f"{first}", f"{LAST}", code=6).charts["active"]["days"]
+        for day, shown in ((first, days[0]), (LAST, days[-1])):
+            assert shown["label"] == f"{day.day} {day:%b{year}}"
+
+
+@pytest.mark.slow
 def test_same_store_gives_the_same_bytes(home: Home) -> None:
     store_days(home, users(9), MONTH)
     assert report_of(home).text == report_of(home).text

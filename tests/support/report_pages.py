@@ -38,8 +38,9 @@ class Pages:
     In GAPS, days are missing, empty or in doubt, and one user's name is a script. LARGE has more
     than a thousand users, DAY is of one day with unknown figures, EMPTY has nobody. Of FULL,
     everything is known: teams, editors, languages. In SAME, all users do the same on every
-    day. SEVERAL has every assistant; a day of one is missing, and one held. WIDE has a hundred
-    days, with long numbers on the last, a Monday, and large corrections of costs.
+    day. SEVERAL has every assistant; a day of one is missing, and one held. WIDE has 49 weeks,
+    whose dates are long, with long numbers on the last day, a Monday, and large corrections of
+    costs.
     """
 
     def __init__(self, folders: pytest.TempPathFactory) -> None:
@@ -83,7 +84,7 @@ def _report(home: Home, name: str) -> Path:
 
 
 def _wide(home: Home) -> Path:
-    window = Window(LAST - timedelta(98), LAST + timedelta(1))
+    window = Window(LAST - timedelta(341), LAST + timedelta(1))
     corrections = [cost(users(1)[0], in_dollars("-400000000000"))]
     put_costs(home, [day_of(corrections, day) for day in window.days()])
     store_days(home, users(1), window, change=_much_on_the_last_day, source=ANALYTICS)

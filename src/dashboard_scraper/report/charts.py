@@ -36,6 +36,8 @@ _SOURCE_COLOURS = 5
 
 _WHOLES = ("_messages", "_lines_of_code")
 _MONDAY = 0
+_LONGEST_WITHOUT_YEAR = 335
+"""Days: one more may be from the end of a January to the beginning of the next."""
 
 
 def style_of(kind: Metric) -> str:
@@ -112,9 +114,16 @@ class BarChart(msgspec.Struct, frozen=True):
     before: Values = ()
 
 
-def chart_day(day: date, mark: str, *, gap: bool) -> ChartDay:
-    """The day's place on the axis, labelled like `3 Nov`."""
-    return ChartDay(f"{day.day} {day:%b}", day.weekday() == _MONDAY, mark, gap)
+def chart_days(days: Sequence[tuple[date, str, bool]]) -> list[ChartDay]:
+    """The places of a period's days on the axis, each from its mark and whether it is a gap.
+
+    They are labelled like `3 Nov`, or `3 Nov 2025` in a period with the same month of two years.
+    """
+    year = " %Y" if len(days) > _LONGEST_WITHOUT_YEAR else ""
+    return [
+        ChartDay(f"{day.day} {day:%b{year}}", day.weekday() == _MONDAY, mark, gap)
+        for day, mark, gap in days
+    ]
 
 
 def mark_of(day: Day) -> str:

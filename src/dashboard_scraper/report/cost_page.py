@@ -29,7 +29,7 @@ from dashboard_scraper.report.charts import (
     UNSETTLED,
     AmountSeries,
     DayChart,
-    chart_day,
+    chart_days,
 )
 from dashboard_scraper.report.cost_figures import Budgets, CostDayFigures, PageCosts
 from dashboard_scraper.report.cost_texts import cause_text, exact_text
@@ -219,7 +219,7 @@ def _day_chart(
     earlier = [day.amount(metric) for day in costs.before]
     has_before = any(amount is not None for amount in earlier)
     places = [
-        chart_day(day.day, next(iter(mark), ""), gap=day.amount(metric) is None)
+        (day.day, next(iter(mark), ""), day.amount(metric) is None)
         for day, mark in zip(costs.days, marks, strict=True)
     ]
     unit = costs.unit(metric)
@@ -228,7 +228,7 @@ def _day_chart(
         for day, before in itertools.zip_longest(costs.days, costs.before)
     ]
     return DayChart(
-        places,
+        chart_days(places),
         tips,
         bars=[AmountSeries(metric.title, amounts, style)],
         lines=(),

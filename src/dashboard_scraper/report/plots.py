@@ -22,7 +22,7 @@ from dashboard_scraper.report.charts import (
     Pick,
     Series,
     Values,
-    chart_day,
+    chart_days,
     mark_of,
     marks_of,
 )
@@ -122,7 +122,7 @@ def day_figure(
         for row in plot.rows
     ]
     chart = DayChart(
-        [chart_day(day.day, mark_of(day), gap=plot.is_gap(day)) for day in now.days],
+        chart_days([(day.day, mark_of(day), plot.is_gap(day)) for day in now.days]),
         [_tip(plot, day, i, before, earlier) for i, day in enumerate(now.days)],
         bars=() if plot.lines else series,
         lines=series if plot.lines else (),

@@ -177,8 +177,8 @@ def window_text(window: Window) -> str:
 
 
 def weekday_text(day: date) -> str:
-    """`Mon 3 Nov`."""
-    return f"{WEEKDAYS[day.weekday()]} {day.day} {day:%b}"
+    """`Mon 3 Nov 2025`."""
+    return f"{WEEKDAYS[day.weekday()]} {day.day} {day:%b %Y}"
 
 
 def difference_text(difference: Difference) -> str:

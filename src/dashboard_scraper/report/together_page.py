@@ -17,7 +17,7 @@ from dashboard_scraper.report.charts import (
     BarChart,
     DayChart,
     Series,
-    chart_day,
+    chart_days,
     marks_of,
     source_style,
 )
@@ -229,14 +229,14 @@ def _days_figure(
     for at, day in enumerate(days):
         remarks = _remarks(sides, labels, at)
         unknown = all(values[side.source][at] is None for side in sides)
-        places.append(chart_day(day, next(iter(remarks), ""), gap=unknown))
+        places.append((day, next(iter(remarks), ""), unknown))
         cells = [_cell(side, at, values[side.source][at]) for side in sides]
         named = [f"{labels[s.source]}: {cell}" for s, cell in zip(sides, cells, strict=True)]
         tips.append("\n".join([weekday_text(day), *named, *remarks.values()]))
         rows.append([f"{day}", *cells, "; ".join(remarks.values())])
         used.update(remarks)
     chart = DayChart(
-        places,
+        chart_days(places),
         tips,
         bars=(),
         lines=[
@@ -248,7 +248,7 @@ def _days_figure(
         top=0,
     )
     keys = [Key(source_style(side.source), None, labels[side.source]) for side in sides]
-    if any(place.gap for place in places):
+    if any(day.gap for day in chart.days):
         used.add(GAP)
     legend = {**MARKS, MISSING: "missing in a source, whose line has a gap"}
     marks = [(mark, meaning) for mark, meaning in legend.items() if mark in used]

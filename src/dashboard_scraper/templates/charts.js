@@ -134,7 +134,8 @@
     const marginBottom = noted.length ? 40 : 24;
     const { unit, tips } = spec;
     return frame({ width, scale, unit, marginRight, marginBottom, tips }, ({ inset, step, fits, inside }) => {
-      const every = Math.max(1, Math.ceil(46 / step));
+      const widest = letter * d3.max(spec.days, (day) => day.label.length);
+      const every = Math.max(1, Math.ceil(Math.max(46, widest) / step));
       const weekly = every > 1 && count > 7;
       const dated = [];
       for (const place of d3.range(count)) {
