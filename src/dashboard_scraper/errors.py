@@ -42,10 +42,12 @@ class ScraperError(Exception):
         return type(self)(f"{words}: {self}", names=self.names)
 
 
-class Stopped(SystemExit):
-    """A signal ended a command that runs until it is stopped, so nothing was cut off; `code` is the
-    exit code that any other command would have.
-    """
+class Terminated(SystemExit):
+    """A signal ended the command; `code` is its exit code."""
+
+
+class Stopped(Terminated):
+    """A signal ended a command that runs until it is stopped, so nothing was cut off."""
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -13,14 +13,19 @@ from types import FrameType
 from typing import NoReturn
 
 from dashboard_scraper.cli.parser import parse
-from dashboard_scraper.errors import OutputFailed, ScraperError, Stopped, exit_code_of
+from dashboard_scraper.errors import (
+    OutputFailed,
+    ScraperError,
+    Stopped,
+    Terminated,
+    exit_code_of,
+)
 from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
 
 # SIGHUP comes when a terminal is closed; Windows does not have it.
 _ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-_TERMINATED = [128 + number for number in _ENDING]
 # Python looks for garbage after creating this many objects, instead of 700. A day of ten thousand
 # users makes far more, none of them in cycles: looking for cycles took a quarter of the time to
 # store it.
@@ -51,7 +56,7 @@ def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     Nothing may be logged here: if the signal arrives while a line is being written, logging would
     raise inside the logging module, which swallows the exception, and the signal would be lost.
     """
-    sys.exit(128 + number)
+    raise Terminated(128 + number)
 
 
 def _catch_signals() -> None:
@@ -113,8 +118,8 @@ def run(words: Sequence[str] | None = None) -> None:
     log_uncaught_errors()
     try:
         code = main(sys.argv[1:] if words is None else words)
-    except SystemExit as ending:
-        if ending.code in _TERMINATED and not isinstance(ending, Stopped):
+    except Terminated as ending:
+        if not isinstance(ending, Stopped):
             logger.error("terminated")  # noqa: TRY400
         raise
     finally:

@@ -18,7 +18,7 @@ from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import audience_of, github_options, report_options, settling_of
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import Stopped, UsageError
+from dashboard_scraper.errors import Stopped, Terminated, UsageError
 from dashboard_scraper.github.kinds import Scope
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.hosts import is_loopback
@@ -163,7 +163,7 @@ def _answer(
     try:
         with asyncio.Runner(loop_factory=lambda: ServingLoop(context)) as runner:
             runner.run(_run(uvicorn.Server(config), listener, reloaded, address))
-    except SystemExit as signalled:
+    except Terminated as signalled:
         logger.info("stopped")
         raise Stopped(signalled.code) from None
     finally:
