@@ -15,7 +15,7 @@ ScraperError                1   unexpected: report it
 +-- Stale                   8   find out why no newer day was fetched, or why watch is silent
 +-- NotReconciled           9   see which days do not add up; every file is written
 +-- RevisionsHeld          10   accept or reject the revisions; the earlier versions are in force
-+-- Implausible            11   compare with the source: all days are empty, or all are equal
++-- Implausible            11   compare with the source: days are empty, equal or unlike stored ones
 +-- SourcesFailed          12   see each source's own error: several failed, with different codes
 """
 
@@ -141,7 +141,9 @@ class RevisionsHeld(ScraperError):
 
 
 class Implausible(ScraperError):
-    """All days of the window are empty, or equal: more likely a fault than real usage."""
+    """All days of the window are empty or equal, or their sums are unlike those of the stored days;
+    more likely a fault than real usage.
+    """
 
     exit_code = 11
 

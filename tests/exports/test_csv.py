@@ -37,6 +37,7 @@ from dashboard_scraper.simulator import (
     raw_body,
     set_value,
 )
+from dashboard_scraper.simulator.lying import Altered
 from dashboard_scraper.simulator.organization import add
 from dashboard_scraper.sources.dashboard.fields import (
     FIELDS,
@@ -302,6 +303,31 @@ def test_week_without_anybody_is_marked_and_an_error(
     words = f"nobody is active on any of the {days} days"
     assert [words in text for text in notes] == [True] * (code > 0)
     assert (f"{words} from {DAY - timedelta(6)} to {DAY}; every file" in result.err) == (code > 0)
+
+
+@pytest.mark.parametrize(
+    ("shown", "code", "words"),
+    [
+        pytest.param(1, 0, "", id="everybody"),
+        pytest.param(2, 11, ", the stored days have ", id="every-second-person"),
+    ],
+)
+@pytest.mark.slow
+def test_period_unlike_its_stored_days_is_marked_and_an_error(
+    home: Home, sim: Simulator, shown: int, code: int, words: str
+) -> None:
+    """The account may see only some people by now: their totals agree."""
+    days = f"{WEEK.start}", f"{WEEK.end}"
+    assert home.run("backfill", *days).code == 0
+    some = Altered(sim.organization, gone=lambda member: member.index % shown > 0)
+    for endpoint in (USERS, TENANT):
+        sim.add_fault(Fault(lambda _, request: sim.answer_for(some, request), endpoint))
+    result = home.run(*days)
+    assert result.code == code, result.err
+    notes = "".join(path.read_text() for path in result.paths if path.suffix == ".txt")
+    assert words in result.err
+    assert words in notes
+    assert (f"{WEEK} suspicious: " in notes) == (code > 0)
 
 
 def test_other_records_have_priority_columns_first(home: Home, sim: Simulator) -> None:

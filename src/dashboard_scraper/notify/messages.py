@@ -76,7 +76,8 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
         "`revisions` lists them; then `revisions accept DAY` or `revisions reject DAY`.",
     ),
     Implausible: (
-        "All days are empty, or all are equal: more likely a fault than real usage.",
+        "All days are empty or equal, or their sums are unlike those of the stored days: more"
+        " likely a fault than real usage.",
         "Compare with the source; every file is written and marked.",
     ),
 }

@@ -42,6 +42,7 @@ from dashboard_scraper.model.usage import (
     OtherRecords,
     TenantFigure,
     UserUsage,
+    sums_of,
 )
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import hidden_in_figures
@@ -51,7 +52,7 @@ from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.spans import span
 from dashboard_scraper.store import Store
 from dashboard_scraper.sync.day_fetching import store_day
-from dashboard_scraper.sync.plausibility import without_anybody
+from dashboard_scraper.sync.plausibility import unlike_its_days, without_anybody
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord, recorded
@@ -133,7 +134,7 @@ def export_period(
             tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
         reviewed = _store(store, period, users, tenant, record) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
-        if words := _implausible(period.window, users):
+        if words := _implausible(store, period, users, rules.tolerance):
             doubts.append(Doubt(period.window, DoubtKind.SUSPICIOUS, words))
             reviewed.append(Implausible(f"{words}; {period.marked}"))
         files = _files(period, users, tenant, doubts, audience)
@@ -170,11 +171,28 @@ def _verdict(
     return rules.verdict_on(doubts, period.marked, reviewed)
 
 
-def _implausible(window: Window, users: list[UserUsage] | OtherRecords | None) -> str | None:
-    """Why a period as a whole is implausible: an account that sees nobody looks like this."""
-    if not isinstance(users, list) or DayUsage(window.end, users).active:
+def _implausible(
+    store: Store,
+    period: Period,
+    users: list[UserUsage] | OtherRecords | None,
+    tolerance: Tolerance,
+) -> str | None:
+    """Why a period as a whole is implausible: an account that sees nobody, or only some of the
+    people, looks like this. A single day was judged when it was stored.
+    """
+    if not isinstance(users, list):
         return None
-    return without_anybody(window)
+    window = period.window
+    if not DayUsage(window.end, users).active and (words := without_anybody(window)):
+        return words
+    if len(window) == 1 or not period.is_over:  # there may be no store for a period with today
+        return None
+    with store.reading() as reader:
+        days = [*reader.ledger(period.source, window).values()]
+    doubtful = doubts_in(days, tolerance) or any(day.forgotten for day in days)
+    if doubtful or len(days) < len(window):
+        return None
+    return unlike_its_days(sums_of(users), days, period.caution)
 
 
 def _doubts(

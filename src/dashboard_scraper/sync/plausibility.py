@@ -2,20 +2,21 @@
 
 They are compared with the same weekdays of earlier weeks, and with all other days. A holiday looks
 like a fault here, so a single day is only marked as suspicious; but a whole window of empty or
-equal days is hardly a holiday.
+equal days is hardly a holiday. A period in one answer is compared with its stored days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
 from dashboard_scraper.model.checks import parts_differences
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import DAYS_A_WEEK, Window
 from dashboard_scraper.model.listing import listed
-from dashboard_scraper.model.metrics import COUNTS
+from dashboard_scraper.model.metrics import COUNTS, Figures
 from dashboard_scraper.store import LedgerDay, Status
-from dashboard_scraper.sync.revisions import same_as_another
+from dashboard_scraper.sync.revisions import NEGLIGIBLE, Caution, same_as_another
 
 _WEEKS = 4
 _WEEKS_AT_LEAST = 2
@@ -103,6 +104,25 @@ def without_anybody(window: Window) -> str | None:
     if len(window) < _DAYS_EMPTY_AT_LEAST:
         return None
     return f"nobody is active on any of the {len(window)} days from {window}"
+
+
+def unlike_its_days(sums: Figures, days: Sequence[LedgerDay], caution: Caution) -> str | None:
+    """Why the sums of a period are implausible, given all of its stored days; None if they are not.
+
+    They may differ by as much as a new answer for a stored day, and a day that has not settled may
+    have grown.
+    """
+    before = sum_of(day.sums for day in days)
+    may_grow = not all(map(caution.is_settled, days))
+    found = []
+    for metric in COUNTS:
+        value, stored = sums[metric], before[metric]
+        if value is None or stored is None or (may_grow and value > stored):
+            continue
+        change = abs(value - stored)
+        if change >= NEGLIGIBLE and change > caution.limit * stored:
+            found.append(f"{metric.name} {value:,}, the stored days have {stored:,}")
+    return listed(found, _NAMED_AT_MOST, "; ") or None
 
 
 def implausible(window: Window, ledger: Mapping[date, LedgerDay]) -> str | None:
