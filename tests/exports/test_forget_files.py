@@ -171,6 +171,24 @@ def test_run_after_a_killed_one_rewrites_the_rest_of_the_export(home: Home, fork
     )
 
 
+@pytest.mark.slow
+def test_no_manifest_lists_removed_files_after_a_killed_run(home: Home, forks: Forks) -> None:
+    """Nothing names the person any more, so that the next run would not find the folder."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    put(home.settings["STORE_URL"], {LONG_AGO: [user(NEW, chat_messages=1)]})
+    export_files(settings_of(home), Window(LONG_AGO, LONG_AGO), None)
+    for table in ("user_day", "day_ledger"):  # so that the export cannot be written again
+        sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{LONG_AGO}'")
+    lost = home.data / f"daily_exports_{LONG_AGO}_to_{LONG_AGO}"
+    (lost / "report.html").unlink()
+    words = ("forget", NEW, "--files")
+    killed = forks.run(home, *words, trap=Trap("os.remove", 1, f"{lost / 'manifest.json'}"))
+    assert killed.code == -SIGKILL, killed.err
+    home.run(*words)
+    assert not (lost / "manifest.json").exists()
+    assert shown(home) == set()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is Unicode")
 @pytest.mark.slow
 def test_files_are_rewritten_in_a_folder_whose_name_is_not_utf_8(

@@ -168,8 +168,11 @@ def _remove_from_files(
     ours = [path for path in ours if _lake_of(path) not in unwritten]
     left = [path for path in search.find().showing if _is_ours(path) and path not in has]
     left = [path for path in left if _lake_of(path) not in unwritten]
-    gone = {*left, *_vouching(path for path in left if _lake_of(path) is None)}
-    for path in sorted(gone):
+    vouching = {*_vouching(path for path in left if _lake_of(path) is None)}
+    gone = vouching.union(left)
+    # The manifests go first: after a crash in between, one that lists removed files would stay, as
+    # nothing beside it shows the person.
+    for path in sorted(gone, key=lambda path: (path not in vouching, path)):
         with explained(path):
             path.unlink(missing_ok=True)
             flush_folder(path.parent)
