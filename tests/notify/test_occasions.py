@@ -264,6 +264,34 @@ def test_subject_counts_several_occasions() -> None:
     assert "toy: 2 days are missing\nNot in the store: 2026-11-18 to 2026-11-19.\n" in message.body
 
 
+@pytest.mark.parametrize(
+    ("oldest", "words", "advice"),
+    [
+        pytest.param(18, "", "Run it again, or `backfill 2026-11-18 2026-11-19`;", id="none"),
+        pytest.param(
+            19,
+            "\nThe source no longer has 2026-11-18.\n",
+            "Run it again, or `backfill 2026-11-19 2026-11-19`;",
+            id="one",
+        ),
+        pytest.param(
+            20,
+            "\nThe source no longer has 2026-11-18 to 2026-11-19.\n",
+            "Nothing can be fetched any more;",
+            id="all",
+        ),
+    ],
+)
+def test_message_names_missing_days_that_the_source_no_longer_has(
+    oldest: int, words: str, advice: str
+) -> None:
+    found = replace(facts(6, missing=last(2)), oldest=date(2026, 11, oldest))
+    body = message_of(Nights().run(found).news).body
+    assert words in body
+    assert ("no longer has" in body) == bool(words)
+    assert f"What to do: {advice} `status` lists every day." in body
+
+
 def test_message_names_each_of_many_gaps() -> None:
     """The new gap is the last one: a message with only their number would not show it."""
     gaps = sorted(last(28))[::4]

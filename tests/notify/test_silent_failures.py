@@ -104,6 +104,15 @@ def test_days_of_a_break_longer_than_the_window_are_told_until_they_are_fetched(
     result = home.run("--last-28-days")
     assert "no nightly run" not in result.err
     assert sink.take() == []
+    oldest = today() - timedelta(730)  # that the source still has
+    long_ago = oldest - timedelta(3)
+    with store.locked(), store.opened():
+        store.put(ANALYTICS, DayUsage(long_ago, [], None), end_of_day(long_ago))
+    assert home.run("--last-28-days").code == 0
+    (message,) = sink.take()
+    lost = listed_days([oldest - timedelta(2), oldest - timedelta(1)])
+    assert f"The source no longer has {lost}.\n" in message["message"]
+    assert f"`backfill {oldest} {before - timedelta(2)}`" in message["message"]
 
 
 @on_sqlite

@@ -212,6 +212,8 @@ class Notified(AbstractContextManager["Notified"]):
             run.ended_at,
             stores_days=self.stores_days and says_all,
         )
+        if info.history:
+            base = replace(base, oldest=utc_day(run.ended_at) - info.history)
         if says_all:
             sign_in = facts.sign_in_of(info, settings, keeps_session=self.keeps_session)
             base = replace(base, sign_in=sign_in)

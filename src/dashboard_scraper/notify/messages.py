@@ -4,7 +4,7 @@ people, no addresses, and no text of errors, which may quote some.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -189,7 +189,7 @@ def _explained(finding: Finding) -> list[str]:
         case Occasion.RUN_FAILED:
             return [_BY_CODE.get(details.exit_code or 0, _OTHER)[0]]
         case Occasion.DAYS_MISSING:
-            return [f"Not in the store: {listed_days(details.days, NAMED_AT_MOST)}."]
+            return [*_missing(details)]
         case Occasion.SIGN_IN_EXPIRES if details.expires_at:
             return [f"It is valid until {iso_utc(details.expires_at)}."]
         case Occasion.SIGN_IN_EXPIRES:
@@ -206,12 +206,21 @@ def _explained(finding: Finding) -> list[str]:
             return ["The source replaced figures of days that had settled, and they are in force:"]
 
 
+def _missing(details: Details) -> Iterator[str]:
+    yield f"Not in the store: {listed_days(details.days, NAMED_AT_MOST)}."
+    if details.lost:
+        lost = listed_days(details.days[: details.lost], NAMED_AT_MOST)
+        yield f"The source no longer has {lost}."
+
+
 def _advice(finding: Finding) -> str:
     match finding.occasion:
         case Occasion.RUN_FAILED:
             return _BY_CODE.get(finding.details.exit_code or 0, _OTHER)[1]
         case Occasion.DAYS_MISSING:
-            days = finding.details.days
+            days = finding.details.days[finding.details.lost :]
+            if not days:
+                return "Nothing can be fetched any more; `status` lists every day."
             return f"Run it again, or `backfill {days[0]} {days[-1]}`; `status` lists every day."
         case Occasion.SIGN_IN_EXPIRES if finding.details.expires_at:
             return "Create a new token, and put it in place of the old one."

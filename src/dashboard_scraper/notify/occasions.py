@@ -44,13 +44,15 @@ class Occasion(Enum):
 class Details(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a message needs besides the occasion; the store keeps it as JSON.
 
-    `reported` is the number of days in the last message. `expires_at` is a token's stated expiry.
+    `reported` is the number of days in the last message, and `lost` how many of the days, the first
+    ones, the source no longer has. `expires_at` is a token's stated expiry.
     """
 
     command: str = ""
     exit_code: int | None = None
     days: tuple[date, ...] = ()
     reported: int = 0
+    lost: int = 0
     changes: tuple[str, ...] = ()
     expires_at: datetime | None = None
 
@@ -86,7 +88,8 @@ class RunFacts(msgspec.Struct, frozen=True):
     `stores_days` is false for a run that only writes the CSV of a period. `ledger` has the stored
     days and the weeks before them, `expected` the days that should be stored, `recent` the days of
     the daily job; all are empty if the store could not be read. `runs` are this run and earlier
-    ones of the same source, newest first.
+    ones of the same source, newest first. `oldest` is the oldest day that the source may still
+    have.
     """
 
     source: str
@@ -101,6 +104,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     recent: Sequence[date] = ()
     revised: Sequence[Revised] = ()
     runs: Sequence[Run] = ()
+    oldest: date = date.min
 
 
 def cut_off(runs: Sequence[Run]) -> int | None:
@@ -149,7 +153,8 @@ def _failed(facts: RunFacts) -> _Found:
 
 def _missing(facts: RunFacts) -> _Found:
     if days := _missing_of(facts.expected, facts):
-        yield Occasion.DAYS_MISSING, Details(days=days)
+        lost = sum(day < facts.oldest for day in days)
+        yield Occasion.DAYS_MISSING, Details(days=days, lost=lost)
 
 
 def _revised(facts: RunFacts, percent: float) -> _Found:

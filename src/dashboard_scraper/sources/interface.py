@@ -304,6 +304,8 @@ class SourceInfo(msgspec.Struct, frozen=True):
     """When the token expires, if it says so itself."""
     cost_metrics: Collection[CostMetric] = COST_METRICS
     """The cost metrics that it may know; empty if it never knows any."""
+    history: timedelta | None = None
+    """How long before today its oldest day is, as far as is known."""
     has_records: bool = False
     """Whether it has records in GitHub's format, which are stored unchanged."""
 

@@ -48,7 +48,7 @@ from dashboard_scraper.sources.analytics.fields import (
     figures_in,
     identity,
 )
-from dashboard_scraper.sources.analytics.info import refuse_unfinished
+from dashboard_scraper.sources.analytics.info import HISTORY, refuse_unfinished
 from dashboard_scraper.sources.analytics.paths import ALLOWED, PREFIX
 from dashboard_scraper.sources.analytics.refused import ACCESS, Absent, refused
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS, AnalyticsSettings
@@ -68,7 +68,6 @@ from dashboard_scraper.sources.rest.urls import with_params
 
 logger = logging.getLogger(__name__)
 
-_OLDEST = timedelta(days=730)
 _DAYS_AT_ONCE = 90  # the longest range that it accepts
 _MAX_BODY = 1 << 24  # bytes of a page of at most 500 records; real ones have 100 KB
 _NO_USAGE = sum_of(())
@@ -142,7 +141,7 @@ class AnalyticsSource(RestSource):
             hours=self._settings.analytics_ready_hour
         )
         newest = today - timedelta(days=1 if now >= ready else 2)
-        return Window(today - _OLDEST, newest)
+        return Window(today - HISTORY, newest)
 
     def _check_days(self, window: Window) -> None:
         now = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.clock import Clock
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
+
+HISTORY = timedelta(days=730)
+"""How long before today the oldest day is that the API has."""
 
 _PACE = f"pace:{ANALYTICS}"
 _COST_PACE = f"{_PACE}:costs"
@@ -94,4 +97,5 @@ INFO = SourceInfo(
     selection=lambda _settings: Selection(users=True, tenant=True),
     token_expires_at=_token_expires_at,
     meanings=MEANINGS,
+    history=HISTORY,
 )

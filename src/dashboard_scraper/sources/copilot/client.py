@@ -35,6 +35,7 @@ from dashboard_scraper.sources.copilot.fields import (
     totals_of,
     unknown_features,
 )
+from dashboard_scraper.sources.copilot.info import HISTORY
 from dashboard_scraper.sources.copilot.records import DayRecord, RecordReader, UserRecord
 from dashboard_scraper.sources.copilot.refused import Refusals
 from dashboard_scraper.sources.copilot.report_calls import ReportCalls, with_new_links
@@ -57,7 +58,6 @@ logger = logging.getLogger(__name__)
 _REPORTS = "metrics/reports/"
 _USERS_DAY, _USERS_MONTH = "users-1-day", "users-28-day/latest"
 _MONTH = 28
-_HISTORY = timedelta(days=365)
 _FIRST_DAY = {True: date(2025, 10, 10), False: date(2025, 12, 12)}
 """The first day for which GitHub has reports: of enterprises (True), and of organizations."""
 CREDITS_SINCE = date(2026, 6, 19)
@@ -150,7 +150,7 @@ class CopilotSource(SummedDays, RestSource):
         """Days up to the newest one whose reports are expected."""
         today = utc_day(now)
         newest = today - timedelta(days=1 + self._settings.copilot_ready_days)
-        oldest = max(_FIRST_DAY[self._is_enterprise], today - _HISTORY)
+        oldest = max(_FIRST_DAY[self._is_enterprise], today - HISTORY)
         return Window(min(oldest, newest), newest)
 
     def prepare(

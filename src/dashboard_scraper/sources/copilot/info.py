@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.clock import Clock
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
+
+HISTORY = timedelta(days=365)
+"""How long before today the oldest day is that the API has."""
 
 _PACE = f"pace:{COPILOT}"
 
@@ -82,6 +85,7 @@ INFO = SourceInfo(
     check_days=lambda _settings: None,
     selection=lambda _settings: Selection(users=True, tenant=True),
     meanings=MEANINGS,
+    history=HISTORY,
     name_kind=NameKind.LOGIN,
     cost_metrics=(),
     has_records=True,

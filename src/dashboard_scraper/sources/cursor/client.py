@@ -24,7 +24,7 @@ from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.cursor.costs import CursorCosts
 from dashboard_scraper.sources.cursor.daily_usage import UsageReading
 from dashboard_scraper.sources.cursor.fields import EMAIL, SUMMED
-from dashboard_scraper.sources.cursor.info import refuse_unfinished
+from dashboard_scraper.sources.cursor.info import HISTORY, refuse_unfinished
 from dashboard_scraper.sources.cursor.members import MemberReading
 from dashboard_scraper.sources.cursor.moments import period_of
 from dashboard_scraper.sources.cursor.numbered_pages import NumberedPages
@@ -50,7 +50,6 @@ from dashboard_scraper.sources.summed_days import SummedDays
 
 logger = logging.getLogger(__name__)
 
-_OLDEST = timedelta(days=730)
 _MOST_DAYS = 30  # in one request
 _PAGE_SIZE = 500  # members; each brings a row for every day
 _ROWS_AT_ONCE = 30_000
@@ -115,7 +114,7 @@ class CursorSource(SummedDays, RestSource):
         ready = end_of_day(today - timedelta(days=1)) + timedelta(
             hours=self._settings.cursor_ready_hour
         )
-        return Window(today - _OLDEST, today - timedelta(days=1 if now >= ready else 2))
+        return Window(today - HISTORY, today - timedelta(days=1 if now >= ready else 2))
 
     def prepare(
         self,

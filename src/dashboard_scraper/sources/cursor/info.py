@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.clock import Clock
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
+
+HISTORY = timedelta(days=730)
+"""How long before today the oldest day is that the API has."""
 
 _PACE = f"pace:{CURSOR}"
 _EVENT_PACE = f"{_PACE}:events"
@@ -88,6 +91,7 @@ INFO = SourceInfo(
     check_days=lambda _settings: None,
     selection=lambda _settings: Selection(users=True, tenant=True),
     meanings=MEANINGS,
+    history=HISTORY,
     name_kind=NameKind.ID,
     cost_metrics=(*TOKEN_METRICS, BILLED, ESTIMATED),
     active_rule="Cursor's own `isActive`, or any count above zero",
