@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from io import TextIOWrapper
 from types import FrameType
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 # SIGHUP comes when a terminal is closed; Windows does not have it.
 _ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+_SIGNALLED = 128
+"""What shells add to a signal's number for the exit code."""
+_SECONDS_TO_FINALIZE = 0.01
 # Python looks for garbage after creating this many objects, instead of 700. A day of ten thousand
 # users makes far more, none of them in cycles: looking for cycles took a quarter of the time to
 # store it.
@@ -56,13 +60,28 @@ def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     Nothing may be logged here: if the signal arrives while a line is being written, logging would
     raise inside the logging module, which swallows the exception, and the signal would be lost.
     """
-    raise Terminated(128 + number)
+    raise Terminated(_SIGNALLED + number)
 
 
 def _catch_signals() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
             signal.signal(number, _terminate)
+    sys.unraisablehook = _send_again
+
+
+def _send_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Send a signal once more that came while an object was finalized: Python ignores every
+    exception there, and the signal would be lost.
+    """
+    error = ignored.exc_value
+    if isinstance(error, (Terminated, KeyboardInterrupt)):
+        number = exit_code_of(error) - _SIGNALLED
+        again = threading.Timer(_SECONDS_TO_FINALIZE, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _open_missing_streams() -> None:

@@ -395,6 +395,34 @@ def test_terminated_run_leaves_no_current_file(
     assert list(scratch.iterdir()) == []
 
 
+_SIGNAL_IN_A_FINALIZER = """
+import os, signal, sys, weakref
+from dashboard_scraper.main import run
+
+class Anything:
+    pass
+
+held = [Anything()]
+weakref.finalize(held[0], os.kill, os.getpid(), signal.SIGTERM)
+sys.addaudithook(lambda event, _: held.clear() if event == "sqlite3.connect" else None)
+run()
+"""
+
+
+@pytest.mark.slow
+def test_signal_is_not_lost_while_an_object_is_finalized(home: Home, sim: Simulator) -> None:
+    """Python ignores every exception there. Such a finalizer is one of an unused connection."""
+    home.settings |= {"REQUEST_TIMEOUT_SECONDS": "2", "MAX_RETRIES": "0"}
+    sim.add_fault(Fault(hang(600)))
+    command = [sys.executable, "-c", _SIGNAL_IN_A_FINALIZER, *home.words(US)]
+    ended = subprocess.run(
+        command, env=home.environment(), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 143, ended.stderr
+    assert "terminated" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.slow
 def test_run_goes_on_without_its_terminal_under_nohup(home: Home, start: Start) -> None:
     sim = start()
