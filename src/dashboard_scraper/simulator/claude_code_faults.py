@@ -75,6 +75,15 @@ def repeat_first_page() -> Effect:
     return edited(edit)
 
 
+def empty_later_pages() -> Effect:
+    """Every page after the first one has no records, although they were announced."""
+
+    def edit(body: Json, request: Any) -> Json:
+        return {**body, "data": []} if "page" in request.query else body
+
+    return edited(edit)
+
+
 def same_cursor() -> Effect:
     """Every page names the second one as the next."""
     second: list[str] = []

@@ -25,6 +25,7 @@ from dashboard_scraper.simulator.claude_code_faults import (
     actor_twice,
     by_subscription,
     dated,
+    empty_later_pages,
     in_currency,
     nobody,
     plain_dates,
@@ -99,11 +100,13 @@ def test_undocumented_answer_is_refused(home: Home, claude: Simulator, name: str
 
 @pytest.mark.parametrize(
     ("effect", "words"),
-    [(repeat_first_page(), "came twice with terminal_type"), (same_cursor(), "in a circle")],
+    [
+        (repeat_first_page(), "came twice with terminal_type"),
+        (same_cursor(), "in a circle"),
+        (empty_later_pages(), "data is empty, but the page before"),
+    ],
 )
-def test_repeating_page_is_refused(
-    home: Home, claude: Simulator, effect: Effect, words: str
-) -> None:
+def test_wrong_page_is_refused(home: Home, claude: Simulator, effect: Effect, words: str) -> None:
     claude.claude_code.most = 3
     claude.add_fault(Fault(effect, ENDPOINT, DAY))
     with opened(home) as source, pytest.raises(ContractBroken, match=f"^{ENDPOINT}: .*{words}"):

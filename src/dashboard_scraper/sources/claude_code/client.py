@@ -13,12 +13,12 @@ from datetime import date, datetime, timedelta
 from requests import PreparedRequest
 
 from dashboard_scraper.clock import Clock
-from dashboard_scraper.errors import NotPublished, ScraperError, UsageError
+from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.sources.claude_code.answers import ENDPOINT, RECORDS, Reading, Record
+from dashboard_scraper.sources.claude_code.answers import ENDPOINT, MORE, RECORDS, Reading, Record
 from dashboard_scraper.sources.claude_code.costs import ClaudeCodeCosts
 from dashboard_scraper.sources.claude_code.days import ReportedDay, Who, day_of
 from dashboard_scraper.sources.claude_code.fields import is_count
@@ -171,6 +171,11 @@ class ClaudeCodeSource(SummedDays, RestSource):
         url = first
         while True:
             page = reading.read(self._get(ENDPOINT, url).body)
+            if url != first and not page.records:
+                raise ContractBroken(
+                    f"{ENDPOINT}: {RECORDS} is empty, but the page before said that there are more"
+                    f" records ({MORE})"
+                )
             found += page.records
             refuse_too_many(ENDPOINT, len(found))
             following = Page(page.raw, RECORDS, None, page.next_page)
