@@ -206,6 +206,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     # members
     "members: renamed": (MEMBERS, rename_key("teamMembers", "members"), "no list of records"),
     "members: address missing": (MEMBERS, remove_field("email", 0), "email"),
+    "members: removal renamed": (MEMBERS, rename_key("isRemoved", "removed"), "isRemoved"),
     "members: one twice": (MEMBERS, twice("teamMembers"), "came twice"),
     "members: none at all": (MEMBERS, raw_body(b'{"teamMembers":[]}'), "is empty"),
     "members: more pages": (MEMBERS, add_beside("nextCursor", value="x"), "more pages"),
@@ -230,6 +231,7 @@ HARMLESS: dict[str, tuple[str, Effect]] = {
     "events: names dollars": (EVENTS, add_field("currency", "USD")),
     "spend: a new field": (SPEND, add_field("apiPercentUsed", 4.5)),
     "members: a new field": (MEMBERS, add_field("joinedAt", "2025-01-01")),
+    "members: without removal": (MEMBERS, remove_field("isRemoved")),
 }
 
 

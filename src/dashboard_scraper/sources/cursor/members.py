@@ -9,11 +9,13 @@ import msgspec
 from dashboard_scraper.decoding import decodable, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.sources.cursor.paths import MEMBERS
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.loose_records import loose_records
 from dashboard_scraper.sources.rest.pagination import parse_page, refuse_too_many
+from dashboard_scraper.sources.rest.shown import shown_name
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 
 ROWS = "teamMembers"
@@ -29,6 +31,8 @@ class _Member(msgspec.Struct):
     isRemoved: bool = False  # noqa: N815 - the name on the wire
 
 
+_REMOVED = "isRemoved"
+"""Older answers lack it: they list current members only."""
 _KNOWN = frozenset(("name", *_Member.__struct_fields__))
 
 
@@ -66,5 +70,11 @@ class MemberReading(msgspec.Struct, frozen=True):
         return [seats[name] for name in sorted(seats)]
 
     def _member(self, where: str, record: dict[str, Any]) -> _Member:
+        unknown = sorted(record.keys() - _KNOWN)
+        if unknown and _REMOVED not in record:  # members who were removed would have seats
+            raise ContractBroken(
+                f"{where}: {_REMOVED} is missing, and there are unknown fields:"
+                f" {listed([*map(shown_name, unknown)])}; has it been renamed?"
+            )
         with decoding(where):
             return msgspec.convert(record, _Member)
