@@ -289,6 +289,23 @@ def test_team_whose_people_have_all_left_is_no_renamed_field(home: Home, cursor:
     assert all(user.user.isdigit() for user in users)
 
 
+@pytest.mark.parametrize("account", [{}, {"serviceAccountName": "bot"}], ids=["left", "service"])
+def test_page_of_events_without_people_is_no_renamed_field(
+    home: Home, cursor: Simulator, account: dict[str, str]
+) -> None:
+    """Events of people who left and of service accounts, with a new field that has addresses."""
+
+    def change(body: Json) -> None:
+        for event in body["usageEvents"]:
+            event.pop("userEmail", None)
+            event |= {"approvedBy": "ada@example.com", **account}
+
+    cursor.add_fault(Fault(on_page(1, in_place(change)), EVENTS))
+    with opened(home) as source:
+        costs = source.costs.fetch_costs(ONE_DAY)[DAY]
+    assert "ada@example.com" not in {cost.user for cost in costs}
+
+
 def test_capitals_make_no_other_people(home: Home, cursor: Simulator) -> None:
     """Neither in usage nor in costs."""
 

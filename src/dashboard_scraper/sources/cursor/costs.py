@@ -145,6 +145,7 @@ class CursorCosts:
                 raise ContractBroken(f"{USAGE_EVENTS}: more than {_MOST_EVENTS:,} events")
         pages.check(len(seen))
         envelope.check(len(seen))
+        sums.refuse_moved_addresses()
 
     def currency_of(self, day: date) -> str:  # noqa: ARG002
         """US dollars: any other currency was refused."""
@@ -238,6 +239,7 @@ class _Sums:
         self._billed: dict[_Key, Decimal | None] = {}
         self._charged: dict[_Key, Decimal | None] = {}
         self._events: dict[date, int] = {}
+        self._other_addresses: set[date] = set()
 
     @property
     def most_events(self) -> int:
@@ -249,12 +251,25 @@ class _Sums:
         kind = REQUEST if event.tokens is None else MODEL
         key = (event.day, event.user, event.account, kind, event.model)
         self._events[event.day] = self._events.get(event.day, 0) + 1
+        if event.has_other_address:
+            self._other_addresses.add(event.day)
         if event.tokens is not None:
             tokens = self._tokens.get(key, (0, 0, 0, 0))
             self._tokens[key] = tuple(map(sum, zip(tokens, event.tokens, strict=True)))
         billed = event.charged if event.is_chargeable else ZERO
         self._billed[key] = _plus(self._billed.get(key, ZERO), billed)
         self._charged[key] = _plus(self._charged.get(key, ZERO), event.charged)
+
+    def refuse_moved_addresses(self) -> None:
+        """ContractBroken if no event of a day names a person, but some that name nobody have an
+        address in an unknown field. It takes whole days: a page may have people who left alone.
+        """
+        with_people = {key[0] for key in self._charged if key[2] is Account.PERSON}
+        if moved := sorted(self._other_addresses - with_people):
+            raise ContractBroken(
+                f"{USAGE_EVENTS}: {EVENTS}: no event of {moved[0]} has a value for userEmail, but"
+                " there are addresses in unknown fields; has it been renamed?"
+            )
 
     def costs(self, day: date) -> list[Cost]:
         """The rows of a day, sorted."""

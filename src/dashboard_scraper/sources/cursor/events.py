@@ -88,7 +88,8 @@ _RAW_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One request. `user` is empty if the event names nobody; `tokens` are input, output, cache
     read and cache write, or None if it is not charged by tokens. `charged` is in dollars, and None
-    if the source does not know it.
+    if the source does not know it. `has_other_address` says that the event names nobody, but has an
+    address in an unknown field.
     """
 
     day: date
@@ -99,6 +100,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     charged: Decimal | None
     is_chargeable: bool
     fingerprint: bytes
+    has_other_address: bool
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -146,23 +148,20 @@ class EventReading(msgspec.Struct, frozen=True):
         """The events, and the number of keys, less one for each object within an event."""
         where = f"{USAGE_EVENTS}: {EVENTS}"
         keys = 0
+        with_address: set[int] = set()
         try:
             found = _USUAL.decode(raw)
         except UNDECODABLE:  # an unknown field or wrong data: the slow way finds out which
             with decoding(where):
                 records = _RAW_EVENTS.decode(raw)
             found = [self._tolerated(f"{where}[{n}]", each) for n, each in enumerate(records)]
-            if not any(event.userEmail for event in found) and any(map(_has_address, records)):
-                raise ContractBroken(
-                    f"{where}: no event has a value for userEmail, but there are addresses in"
-                    " unknown fields; has it been renamed?"
-                ) from None
+            with_address = {n for n, each in enumerate(records) if _has_address(each)}
             keys = sum(len(each) + _inner_keys(each) for each in records)
         else:
             keys = sum(map(_keys_of, found))
         texts = _RAWS.decode(raw)
         events = [
-            self._event(f"{where}[{n}]", event, text)
+            self._event(f"{where}[{n}]", event, text, has_address=n in with_address)
             for n, (event, text) in enumerate(zip(found, texts, strict=True))
         ]
         return events, keys
@@ -186,7 +185,7 @@ class EventReading(msgspec.Struct, frozen=True):
         if unknown:
             note_unknown(self.unknown, Fate.OF_COSTS, where, unknown)
 
-    def _event(self, where: str, event: _Event, text: msgspec.Raw) -> Event:
+    def _event(self, where: str, event: _Event, text: msgspec.Raw, *, has_address: bool) -> Event:
         moment = int(event.timestamp)
         start, end = self.asked
         if not start <= moment <= end:
@@ -212,6 +211,7 @@ class EventReading(msgspec.Struct, frozen=True):
             cents(where, CHARGED, event.chargedCents),
             event.isChargeable,
             blake2b(bytes(text), digest_size=8).digest(),
+            has_address and account is Account.UNATTRIBUTED,
         )
 
     def _payer(self, where: str, event: _Event) -> tuple[str, Account]:
