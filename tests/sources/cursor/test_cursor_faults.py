@@ -47,6 +47,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.faults import Effect, edited
 from dashboard_scraper.sources.cursor.client import CursorSource
+from dashboard_scraper.sources.cursor.moments import ms_of
 from dashboard_scraper.sources.cursor.paths import ALLOWED, PREFIX
 from dashboard_scraper.sources.rest.auth import NotAllowed
 from effects import in_place, put
@@ -203,12 +204,28 @@ CASES: dict[str, tuple[str, Effect, str]] = {
         in_place(lambda body: body.update(subscriptionCycleStart=1_740_700_800)),
         "subscriptionCycleStart",
     ),
+    "spend: cycle to come": (
+        SPEND,
+        put("subscriptionCycleStart", value=ms_of(NOON + timedelta(9))),
+        "is 2025-03-19, and today is 2025-03-10",
+    ),
+    "spend: address renamed": (
+        SPEND,
+        rename_key("email", "mail"),
+        "no account has a value for email",
+    ),
+    "spend: nobody": (
+        SPEND,
+        in_place(lambda body: body.update(teamMemberSpend=[], totalMembers=0, totalPages=0)),
+        "teamMemberSpend is empty",
+    ),
     # members
     "members: renamed": (MEMBERS, rename_key("teamMembers", "members"), "no list of records"),
     "members: address missing": (MEMBERS, remove_field("email", 0), "email"),
     "members: removal renamed": (MEMBERS, rename_key("isRemoved", "removed"), "isRemoved"),
     "members: one twice": (MEMBERS, twice("teamMembers"), "came twice"),
-    "members: none at all": (MEMBERS, raw_body(b'{"teamMembers":[]}'), "is empty"),
+    "members: none at all": (MEMBERS, raw_body(b'{"teamMembers":[]}'), "no current member"),
+    "members: all removed": (MEMBERS, set_value("isRemoved", value=True), "no current member"),
     "members: more pages": (MEMBERS, add_beside("nextCursor", value="x"), "more pages"),
 }
 
@@ -287,6 +304,15 @@ def test_team_whose_people_have_all_left_is_no_renamed_field(home: Home, cursor:
         users = source.fetch_day(DAY).users
     assert users
     assert all(user.user.isdigit() for user in users)
+
+
+def test_cycle_in_which_nobody_can_be_compared_does_not_agree(
+    home: Home, cursor: Simulator
+) -> None:
+    """Marks of days stay while the members in spend have no addresses."""
+    cursor.add_fault(Fault(set_value("email", None), SPEND))
+    with opened(home) as source:
+        assert spend(source) is None
 
 
 @pytest.mark.parametrize("account", [{}, {"serviceAccountName": "bot"}], ids=["left", "service"])

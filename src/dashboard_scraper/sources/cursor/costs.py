@@ -43,7 +43,13 @@ from dashboard_scraper.sources.cursor.moments import (
 )
 from dashboard_scraper.sources.cursor.numbered_pages import NumberedPages
 from dashboard_scraper.sources.cursor.paths import SPEND, USAGE_EVENTS
-from dashboard_scraper.sources.cursor.spend import MEMBERS, Charged, Spend, SpendReading
+from dashboard_scraper.sources.cursor.spend import (
+    CYCLE_START,
+    MEMBERS,
+    Charged,
+    Spend,
+    SpendReading,
+)
 from dashboard_scraper.sources.interface import ClosedPeriod, StoredCosts
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
@@ -165,6 +171,8 @@ class CursorCosts:
         start, now = before.cycle_start or 0, ms_of(self._clock())
         today = utc_day(self._clock())
         first = day_of(start)
+        if first > today + timedelta(days=1):  # a day more, as this clock may be behind
+            raise ContractBroken(f"{SPEND}: {CYCLE_START} is {first}, and today is {today}")
         if first >= today:
             return None  # the cycle has no complete day yet
         sums = self._sums_since(start, now, Window(first, today), stored)
@@ -175,6 +183,9 @@ class CursorCosts:
             logger.info("costs: a new billing cycle has begun; it is compared by the next run")
             return None
         self._note_others(after, sums)
+        if not after.comparable:
+            logger.info("costs: nobody in %s can be compared with the stored costs", SPEND)
+            return None
         window = Window(first, today - timedelta(days=1))
         return ClosedPeriod(window, _differences(before, sums, after, first))
 
@@ -217,6 +228,7 @@ class CursorCosts:
             envelope.count(len(spend.accounts) - before)
         pages.check(len(spend.accounts))
         envelope.check(len(spend.accounts))
+        spend.refuse_nobody()
         return spend
 
     def _note_others(self, spend: Spend, sums: Mapping[str, Charged]) -> None:

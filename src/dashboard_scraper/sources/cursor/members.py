@@ -54,6 +54,7 @@ class MemberReading(msgspec.Struct, frozen=True):
         self.envelope.count(len(records))
         accounts: set[str] = set()
         seats: dict[str, Seat] = {}
+        has_current = False
         for place, record in enumerate(records):
             member = self._member(f"{where}[{place}]", record)
             if f"{member.id}" in accounts:
@@ -61,12 +62,13 @@ class MemberReading(msgspec.Struct, frozen=True):
                     f"{where}[{place}]: the member {member.id} came twice", names=(f"{member.id}",)
                 )
             accounts.add(f"{member.id}")
+            has_current = has_current or not member.isRemoved
             if not member.isRemoved and member.role != UNPAID:
                 name = self.names.taken(MEMBERS, "email", member.email.lower())
                 seats[name] = Seat(name)
         self.envelope.check(len(accounts))
-        if not accounts:  # at least the person who made the key is a member
-            raise ContractBroken(f"{where} is empty, and every team has a member")
+        if not has_current:  # at least the person who made the key is a member
+            raise ContractBroken(f"{where} has no current member, and every team has one")
         return [seats[name] for name in sorted(seats)]
 
     def _member(self, where: str, record: dict[str, Any]) -> _Member:

@@ -66,7 +66,8 @@ class Spend(msgspec.Struct):
 
     `others` counts accounts that cannot be compared: those without an address, and removed ones,
     since the events of removed members name nobody. `removed` has the addresses of the latter; a
-    newer account may have the same one.
+    newer account may have the same one. `has_other_address` says that an account without an address
+    has one in an unknown field.
     """
 
     cycle_start: int | None = None
@@ -74,6 +75,20 @@ class Spend(msgspec.Struct):
     others: int = 0
     removed: set[str] = set()
     accounts: set[str] = set()
+    has_other_address: bool = False
+
+    def refuse_nobody(self) -> None:
+        """ContractBroken if it has no account, or if all addresses are in unknown fields: then
+        nobody would be compared, which would look as if all amounts agreed.
+        """
+        where = f"{SPEND}: {ROWS}"
+        if not self.accounts:
+            raise ContractBroken(f"{where} is empty, and every team has a member")
+        if self.has_other_address and not self.members and not any(self.removed):
+            raise ContractBroken(
+                f"{where}: no account has a value for email, but there are addresses in unknown"
+                " fields; has it been renamed?"
+            )
 
     @property
     def comparable(self) -> dict[str, Charged]:
@@ -129,6 +144,8 @@ class SpendReading(msgspec.Struct, frozen=True):
             _required(where, OVERALL, member.overallSpendCents),
         )
         email = (member.email or "").strip().lower()
+        if not email and any(b"@" in bytes(raw) for raw in unknown.values()):
+            spend.has_other_address = True
         if not email or member.role == _REMOVED:
             spend.others += 1
             spend.removed.add(email)
