@@ -276,5 +276,5 @@ def test_costs_wait_for_their_turn_within_bounds() -> None:
     cost = Cost("ada@example.com", Account.PERSON, MODEL, "model-a", NO_COST)
     recent = RecentCosts(most_rows=3)
     for day in (DAY, NEXT):
-        recent.put(DayCosts(day, [cost, cost], {"USD": ""}))
+        recent.put(DayCosts(day, [cost, cost], {"USD": ""}, wrote_code=True))
     assert [recent.take(day) is None for day in (DAY, NEXT, NEXT)] == [True, False, True]

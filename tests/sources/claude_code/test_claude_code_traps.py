@@ -11,6 +11,7 @@ import pytest
 from claude_code_runs import DAY, ENDPOINT, KEY, by_actor, fetched, ledger, opened, true_figures
 from conftest import Home
 from dashboard_scraper.errors import ContractBroken, ScraperError, SignInRequired, UsageError
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import (
     Fault,
@@ -19,6 +20,7 @@ from dashboard_scraper.simulator import (
     remove_field,
     rename_key,
     repeat_key,
+    set_value,
     status,
 )
 from dashboard_scraper.simulator.claude_code_faults import (
@@ -163,6 +165,15 @@ def test_two_currencies_of_a_day_are_not_added_up(home: Home, claude: Simulator)
     assert {*ledger(home)} == {DAY, NEXT}
     query = "SELECT DISTINCT day, currency FROM cost_day"
     assert sql(settings_of(home).store_url, query) == [(f"{NEXT}", "EUR")]
+
+
+def test_code_without_any_model_has_no_costs(home: Home, claude: Simulator) -> None:
+    """The day would look free; its usage is right."""
+    claude.add_fault(Fault(set_value(MODELS, []), ENDPOINT, DAY))
+    with opened(home) as source:
+        assert source.fetch_day(DAY).users
+        with pytest.raises(ContractBroken, match=f"model_breakdown is empty.*{DAY}"):
+            source.costs.fetch_costs(Window(DAY, DAY))
 
 
 @pytest.mark.slow

@@ -29,11 +29,14 @@ class ClaudeCodeCosts:
         self.keep = self._recent.put
 
     def fetch_costs(self, window: Window) -> dict[date, list[Cost]]:
-        """Every row of each day, sorted; ContractBroken for a day in several currencies."""
+        """Every row of each day, sorted; ContractBroken for a day in several currencies, or
+        with new code and without any model.
+        """
         return {day: self._fetch(day) for day in window.days()}
 
     def _fetch(self, day: date) -> list[Cost]:
         costs: DayCosts = self._recent.take(day) or self._reported(day).costs
+        costs.refuse_missing()
         self._currencies[day] = costs.currency
         return costs.rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import msgspec
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.costs import USD, Account, Cost, CostFigures, sum_costs
 from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.sources.claude_code.answers import ModelUse, Record
+from dashboard_scraper.sources.claude_code.answers import ENDPOINT, ModelUse, Record
 from dashboard_scraper.sources.claude_code.fields import key_name, usage_of
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 
@@ -24,14 +25,24 @@ _Actor = tuple[bool, str]
 
 
 class DayCosts(msgspec.Struct, frozen=True):
-    """A day's costs; `spent` has the rows of its models. Amounts in several currencies are an error
-    only of the costs, raised when these are asked for.
+    """A day's costs: the rows of its models. What is wrong with them alone is an error only of the
+    costs, raised when these are asked for.
     """
 
     day: date
     rows: list[Cost]
     currencies: dict[str, str]
     """Where each currency occurs first."""
+    wrote_code: bool
+    """Whether a session of the day added lines of code, which takes a model."""
+
+    def refuse_missing(self) -> None:
+        """ContractBroken if no model is known of a day with new code: it would look free."""
+        if self.wrote_code and not self.rows:
+            raise ContractBroken(
+                f"{ENDPOINT}: model_breakdown is empty in all records of {self.day}, although there"
+                " are lines_of_code"
+            )
 
     @property
     def currency(self) -> str:
@@ -125,7 +136,14 @@ def _costs(day: date, named: dict[str, list[Record]]) -> DayCosts:
         Cost(user, _account(named[user]), MODEL, model, _sum(uses))
         for (user, model), uses in sorted(spent.items())
     ]
-    return DayCosts(day, rows, currencies)
+    return DayCosts(day, rows, currencies, any(map(_wrote_code, itertools.chain(*named.values()))))
+
+
+def _wrote_code(record: Record) -> bool:
+    """Whether a session was started, and added lines: at midnight, lines may belong to one of the
+    day before.
+    """
+    return record.core.num_sessions > 0 and record.core.lines_of_code.added > 0
 
 
 def _account(records: list[Record]) -> Account:
