@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from conftest import Home
-from copilot_runs import DAY, by_login, fault, opened, truth
+from copilot_runs import DAY, USERS, by_login, fault, opened, truth
 from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
 from dashboard_scraper.simulator import Simulator, raw_body, status
 from stored_days import settings_of
@@ -59,7 +59,8 @@ def test_app_reads_with_one_token_for_all_requests(home: Home, github: Simulator
 
 @pytest.mark.usefixtures("key_file")
 def test_token_of_an_app_is_renewed_before_it_expires(home: Home, github: Simulator) -> None:
-    github.copilot.app_token_life = timedelta(minutes=4)
+    """Early enough for a clock that is as far behind as GitHub allows."""
+    github.copilot.app_token_life = timedelta(minutes=14)
     with opened(home) as source:
         source.fetch_day(DAY)
     assert github.count(TOKENS) == 2
@@ -77,6 +78,12 @@ def test_app_that_github_does_not_know_needs_signing_in(home: Home, github: Simu
     home.settings["COPILOT_APP_ID"] = github.copilot.app_id
     home.settings["COPILOT_APP_INSTALLATION"] = "999"
     refused(home, SignInRequired, "no installation 999")
+
+
+@pytest.mark.usefixtures("key_file")
+def test_revoked_token_of_an_app_needs_no_other_token(home: Home, github: Simulator) -> None:
+    fault(github, USERS, status(401))
+    refused(home, SignInRequired, "token of the app's installation .*HTTP 401.*run it again$")
 
 
 @pytest.mark.usefixtures("key_file")

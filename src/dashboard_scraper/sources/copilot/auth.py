@@ -41,7 +41,8 @@ _HOW_TO_GET_A_KEY = "download one in the settings of the app"
 _ENDPOINT = "access_tokens"
 # GitHub allows at most ten minutes, and suggests allowing for a clock that is a minute ahead.
 _JWT_LIFE, _CLOCK_AHEAD = timedelta(minutes=9), timedelta(minutes=1)
-_RENEWED_BEFORE = timedelta(minutes=5)
+# Longer than a clock can be behind: one that is _JWT_LIFE behind signs what has already expired.
+_RENEWED_BEFORE = timedelta(minutes=15)
 
 
 class Redacting(Protocol):

@@ -99,7 +99,9 @@ class CopilotSource(SummedDays, RestSource):
         if settings.has_copilot_app:
             self._app = AppToken(settings, lambda auth: connection(settings, base, auth))
         secret = self._app or token_of(settings)
-        self._refusals = Refusals(f"{kind} {slug}", self._is_enterprise, secret)
+        self._refusals = Refusals(
+            f"{kind} {slug}", self._is_enterprise, secret, is_app=self._app is not None
+        )
         reports = (_USERS_DAY, _USERS_MONTH, self._own_day, self._own_month)
         paths = {**{f"{_REPORTS}{name}": "GET" for name in reports}, SEATS: "GET"}
         self._allowed = AllowedRequests(

@@ -22,6 +22,12 @@ _ORGANIZATION_NEEDS = (
     ' with "View Organization Copilot Metrics"'
 )
 _POLICY = 'the policy "Copilot usage metrics" must be enabled everywhere'
+_REFUSED = "GitHub does not accept the token: it is wrong, expired or revoked"
+_APP_REFUSED = (
+    "GitHub does not accept the token of the app's installation any more: it was revoked, or the"
+    " installation suspended or removed"
+)
+_HOW_TO_RENEW = "check the installation in the settings of the app, and run it again"
 _MESSAGE_LENGTH = 300
 
 
@@ -31,15 +37,19 @@ class _Error(msgspec.Struct):
 
 
 class Refusals:
-    """The errors of one tenant: `tenant` is its name, such as `enterprise example`."""
+    """The errors of one tenant: `tenant` is its name, such as `enterprise example`. With `is_app`,
+    the token is that of an app's installation, which nobody creates by hand.
+    """
 
-    def __init__(self, tenant: str, is_enterprise: bool, secret: Redacting) -> None:
+    def __init__(
+        self, tenant: str, is_enterprise: bool, secret: Redacting, *, is_app: bool
+    ) -> None:
         needs = _ENTERPRISE_NEEDS if is_enterprise else _ORGANIZATION_NEEDS
         self._tenant, self._needs, self._secret = tenant, f"{needs}; {_POLICY}", secret
         self.access = Access(
-            refused="GitHub does not accept the token: it is wrong, expired or revoked",
+            refused=_APP_REFUSED if is_app else _REFUSED,
             forbidden=f"GitHub does not let this token read Copilot's metrics of the {tenant}",
-            sign_in=HOW_TO_GET_ONE,
+            sign_in=_HOW_TO_RENEW if is_app else HOW_TO_GET_ONE,
             administrator=self._needs,
             base_setting="COPILOT_API_BASE_URL",
             has_sign_in_page=False,
