@@ -120,6 +120,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "usage: count a text": (USAGE, set_value("totalTabsShown", "9", 0), "totalTabsShown"),
     "usage: count null": (USAGE, set_value("totalTabsAccepted", None, 0), "totalTabsAccepted"),
     "usage: address renamed": (USAGE, rename_key("email", "mail"), "no row has a value for email"),
+    "usage: activity renamed": (USAGE, rename_key("isActive", "active"), "value for isActive"),
     "usage: rows renamed": (USAGE, rename_key("data", "rows"), "no list of records"),
     "usage: other period": (USAGE, put("period", "endDate", value=1), "period is"),
     "usage: no pages": (USAGE, in_place(lambda body: body.pop("pagination", 0)), "pagination"),
@@ -243,6 +244,7 @@ def test_broken_answer_is_refused(home: Home, cursor: Simulator, name: str) -> N
 
 HARMLESS: dict[str, tuple[str, Effect]] = {
     "usage: a new field": (USAGE, add_field("planRequests", 3)),
+    "usage: without activity": (USAGE, remove_field("isActive")),
     "usage: no most used model": (USAGE, remove_field("mostUsedModel")),
     "events: a new field": (EVENTS, add_field("region", "eu-west")),
     "events: names dollars": (EVENTS, add_field("currency", "USD")),

@@ -23,7 +23,7 @@ from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.cursor.costs import CursorCosts
 from dashboard_scraper.sources.cursor.daily_usage import UsageReading
-from dashboard_scraper.sources.cursor.fields import EMAIL, SUMMED
+from dashboard_scraper.sources.cursor.fields import SUMMED
 from dashboard_scraper.sources.cursor.info import HISTORY, refuse_unfinished
 from dashboard_scraper.sources.cursor.members import MemberReading
 from dashboard_scraper.sources.cursor.moments import period_of
@@ -245,11 +245,7 @@ class CursorSource(SummedDays, RestSource):
                     f"{DAILY_USAGE}: {len(accounts)} members came, and {day} has rows of"
                     f" {len(people)}"
                 )
-            if people.addresses_moved:
-                raise ContractBroken(
-                    f"{DAILY_USAGE}: no row has a value for {EMAIL}, but there are addresses in"
-                    " other fields; has it been renamed?"
-                )
+            people.refuse_renamed()
         self._note_contradictions(found)
         return found
 

@@ -20,7 +20,7 @@ from dashboard_scraper.model.metrics import (
 )
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.sources.cursor.daily_usage import AccountDay
-from dashboard_scraper.sources.cursor.fields import COUNTED, SUMMED, TEXTS
+from dashboard_scraper.sources.cursor.fields import COUNTED, EMAIL, IS_ACTIVE, SUMMED, TEXTS
 from dashboard_scraper.sources.cursor.paths import DAILY_USAGE
 
 _counts_of = maker(tuple(COUNTED))
@@ -45,13 +45,19 @@ class PeopleOfDay:
         rows = (row for rows in self._rows.values() for row in rows)
         return sum(row.is_active is False and any(row.counts) for row in rows)
 
-    @property
-    def addresses_moved(self) -> bool:
-        """Whether no row has an address in the field for it, but some have one in another field."""
+    def refuse_renamed(self) -> None:
+        """ContractBroken if no row has an address, or says whether the account was active, but some
+        have such values in other fields.
+        """
         rows = [row for rows in self._rows.values() for row in rows]
-        return all(row.name == row.account for row in rows) and any(
+        if all(row.name == row.account for row in rows) and any(
             "@" in f"{value}" for row in rows for value in row.extra.values()
-        )
+        ):
+            raise _renamed(EMAIL, "addresses")
+        if all(row.is_active is None for row in rows) and any(
+            isinstance(value, bool) for row in rows for value in row.extra.values()
+        ):
+            raise _renamed(IS_ACTIVE, "values of true or false")
 
     def add(self, row: AccountDay) -> None:
         """Add a row; ContractBroken if the account already has one."""
@@ -82,6 +88,13 @@ class PeopleOfDay:
         known = {total.name: getattr(sums, total.name) for total in _TOTALLED}
         active = sum(any(map(is_active, rows)) for rows in self._rows.values())
         return {**known, USER_COUNT.name: active}
+
+
+def _renamed(field: str, values: str) -> ContractBroken:
+    return ContractBroken(
+        f"{DAILY_USAGE}: no row has a value for {field}, but there are {values} in other fields;"
+        " has it been renamed?"
+    )
 
 
 def is_active(row: AccountDay) -> bool:
