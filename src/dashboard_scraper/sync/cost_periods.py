@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import date
+from typing import Protocol
 
 from dashboard_scraper.model.costs import Cost
 from dashboard_scraper.model.dates import Window
@@ -14,24 +14,32 @@ from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
 
-Refetch = Callable[[Window], None]
-"""Fetches and stores the costs of all days of a window that are stored."""
+
+class Refetch(Protocol):
+    """Fetches and stores the costs of a window's stored days again."""
+
+    def __call__(self, window: Window, *, again: bool) -> bool:
+        """Returns whether there were any. With `again`, the days have been fetched again before:
+        then only those that are still in doubt, and that this run has not fetched.
+        """
+        ...
 
 
 def close_period(store: Store, name: str, source: CostSource, fetch: Refetch) -> None:
     """Compare the stored costs of the current billing period with the source's own figures for it.
 
     If they differ for the first time, the period's days are fetched once more. If they still
-    differ, each of these days is marked: nothing shows which one is wrong. If they agree, marks are
-    removed.
+    differ, each of these days is marked: nothing shows which one is wrong. Later runs fetch the
+    marked days again, those outside their window too, until the source has repeated its answers. If
+    the figures agree, marks are removed.
     """
     closed = source.close_period(lambda window: _rows(store, name, window))
     if closed is None:
         return
-    if closed.differences and not _is_marked(store, name, closed):
-        logger.info("costs: %s; fetching %s once more", closed.differences[0], closed.window)
-        fetch(closed.window)
-        closed = source.close_period(lambda window: _rows(store, name, window)) or closed
+    if closed.differences:
+        logger.info("costs: %s; fetching days again that may be wrong", closed.differences[0])
+        if fetch(closed.window, again=_is_marked(store, name, closed)):
+            closed = source.close_period(lambda window: _rows(store, name, window)) or closed
     if closed.differences:
         differences = listed(closed.differences, separator="; ")
         logger.warning(

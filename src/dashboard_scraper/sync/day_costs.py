@@ -45,6 +45,11 @@ class CostRules(msgspec.Struct, frozen=True):
     confirmations: int
     clock: Clock
 
+    def is_open(self, row: CostLedgerDay) -> bool:
+        """Whether the day does not add up, and the source has not repeated it often enough."""
+        confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
+        return bool(row.unreconciled) and confirmed < self.confirmations
+
 
 @measured("fetch costs")
 def fill_costs(
@@ -73,7 +78,8 @@ def fill_costs(
             failed += filling.failed
         if start <= end:
             what = "the costs of the billing period could not be compared with the source's own"
-            fetch = functools.partial(_fetch_stored, store, source.name, costs, rules, failed)
+            done = Window(start, end)
+            fetch = functools.partial(_fetch_stored, store, source.name, costs, rules, done, failed)
             close_period(store, source.name, costs, fetch)
         what = "budgets could not be fetched"
         _fill_budgets(store, source.name, costs, rules.clock())
@@ -98,17 +104,24 @@ def _fetch_stored(
     name: str,
     source: CostSource,
     rules: CostRules,
+    done: Window,
     failed: list[ScraperError],
     window: Window,
-) -> None:
-    """Fetch the days of the window whose costs are stored; adds errors to `failed`."""
+    *,
+    again: bool,
+) -> bool:
+    """Implements `Refetch` after a run that fetched the days of `done`; adds errors to `failed`."""
     with store.reading() as reader:
         stored = reader.cost_ledger(name, window)
-    for run in runs_of_days(stored):
+    days = [
+        day for day, row in stored.items() if not again or (day not in done and rules.is_open(row))
+    ]
+    for run in runs_of_days(days):
         for piece in pieces_of(run.start, run.end, source.days_at_once):
             filling = _Filling(store, name, source, piece, rules)
             filling.run(refresh=True)
             failed += filling.failed
+    return bool(days)
 
 
 class _Filling:
@@ -192,9 +205,7 @@ class _Filling:
             return True
         if total is None and self._is_usage_newer(row):
             return True
-        confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
-        is_open = row.unreconciled and confirmed < self._rules.confirmations
-        return bool(is_open) or not is_settled(row, self._rules.settle_days, now)
+        return self._rules.is_open(row) or not is_settled(row, self._rules.settle_days, now)
 
     def _is_usage_newer(self, row: CostLedgerDay) -> bool:
         """Whether the day's usage was revised since: then its costs probably were, too, although no
