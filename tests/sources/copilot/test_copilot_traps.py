@@ -22,6 +22,7 @@ from copilot_runs import (
     OWN_FILE,
     RECENT,
     SEATS,
+    TODAY,
     USERS,
     Effect,
     Records,
@@ -464,6 +465,13 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
     assert github.count(USERS) == 1
 
 
+def empty_pages_without_end(answer: Answer, request: Request) -> Answer:
+    """Every page links to another one, and those after the first are empty."""
+    if request.query["page"] != "1":
+        answer = replace(answer, body=b'{"total_seats":4,"seats":[]}')
+    return answer.with_headers(("Link", '<https://api.example.com/?page=2>; rel="next"'))
+
+
 @pytest.mark.parametrize(
     ("effect", "words"),
     [
@@ -474,6 +482,8 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
         (set_value("assignee", None), "no seat has an assignee"),
         (set_value("plan_type", "business\0"), "plan_type"),
         (rename_key("last_activity_at", "last_used_at"), "last_activity_at; has it been renamed"),
+        (set_value("last_activity_at", f"{TODAY + timedelta(2)}T12:00:00Z"), "in the future"),
+        (empty_pages_without_end, "page 2 is empty"),
     ],
 )
 def test_odd_seats_are_refused(home: Home, github: Simulator, effect: Effect, words: str) -> None:

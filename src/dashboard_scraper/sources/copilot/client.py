@@ -402,4 +402,4 @@ class CopilotSource(SummedDays, RestSource):
     def fetch_seats(self) -> list[Seat] | None:
         """Every current seat, one for each user."""
         pages = pages_of(lambda url: self._get(SEATS, url), self._allowed.url_of(SEATS))
-        return seats_of(pages, self._names)
+        return seats_of(pages, self._names, self._clock())

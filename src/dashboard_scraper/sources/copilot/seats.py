@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +22,7 @@ from dashboard_scraper.sources.rest.wire_types import Count, Text
 ENDPOINT = "billing/seats"
 _PAGE_SIZE = 100
 _MOST_PAGES = 10_000
+_CLOCKS_DIFFER = timedelta(days=1)
 
 
 class _Assignee(msgspec.Struct):
@@ -61,8 +62,11 @@ def pages_of(get: Callable[[str], Response], url: str) -> Iterator[Page]:
         if page.seats and body in seen:
             raise ContractBroken(f"{ENDPOINT}: page {number} repeats an earlier one")
         seen.add(body)
+        more = has_next_link(response.headers)
+        if more and not page.seats:  # it may say so of every page that is asked for
+            raise ContractBroken(f"{ENDPOINT}: page {number} is empty, but links to a next one")
         yield page
-        if len(page.seats) < _PAGE_SIZE and not has_next_link(response.headers):
+        if len(page.seats) < _PAGE_SIZE and not more:
             return
     raise ContractBroken(f"{ENDPOINT}: there are more than {_MOST_PAGES:,} pages")
 
@@ -74,12 +78,12 @@ def _read_page(body: bytes) -> Page:
     return page
 
 
-def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
+def seats_of(pages: Iterable[Page], names: Names, now: datetime) -> list[Seat]:
     """One seat for each user; a user's seats in several organizations or teams are merged.
 
     ContractBroken if there are fewer or more than GitHub claims, or if that number changes: then a
-    seat may have moved to a page that was read before. A seat without an assignee belonged to
-    somebody whose account is gone; it counts for nobody.
+    seat may have moved to a page that was read before. So it is for moments after `now`. A seat
+    without an assignee belonged to somebody whose account is gone; it counts for nobody.
     """
     found: dict[str, Seat] = {}
     total, gone, dated = -1, 0, False
@@ -96,6 +100,7 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
                 gone += 1
                 continue
             login = names.taken(ENDPOINT, "assignee.login", each.assignee.login).lower()
+            _refuse_future(login, each, now + _CLOCKS_DIFFER)
             seat = _seat(login, each)
             found[login] = merged(found[login], seat) if login in found else seat
     if not total - gone <= len(found) <= total:
@@ -109,6 +114,16 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
             f"{ENDPOINT}: no seat has the field last_activity_at; has it been renamed?"
         )
     return [found[login] for login in sorted(found)]
+
+
+def _refuse_future(login: str, seat: _Seat, latest: datetime) -> None:
+    moments = {"created_at": seat.created_at, "last_activity_at": seat.last_activity_at}
+    for field, moment in moments.items():
+        if isinstance(moment, datetime) and moment > latest:
+            raise ContractBroken(
+                f"{ENDPOINT}: {field} of {login} is {moment}, which is in the future",
+                names=(login,),
+            )
 
 
 def _seat(login: str, seat: _Seat) -> Seat:
