@@ -150,28 +150,30 @@ class GithubFiles(WindowFiles):
 
     def _write_lines(self, day: OutputDay, reports: list[Report]) -> bool:
         """Add the day's lines to the reports on users; returns whether any had to be made."""
-
-        @cache
-        def lines() -> list[bytes]:  # the same in reports of every scope
-            return list(self._reports.user_lines(day))
+        lines = partial(self._reports.user_lines, day)
+        if len(reports) > 1:  # they have the same lines; those of one are not held in memory
+            lines = cache(lambda: list(self._reports.user_lines(day)))
+        made: list[Report] = []
 
         @cache
         def depends_on() -> list[Any]:
             return self._reports.lines_depend_on(day.ledger_day)
 
-        def content(stamp: bytes) -> Iterator[bytes]:
+        def content(report: Report, stamp: bytes) -> Iterator[bytes]:
+            made.append(report)
             return stamped(lines(), stamp)
 
         for report in reports:
             stamp = self._reports.stamp(report, day.day)
+            make = partial(content, report, stamp)
             if report in self._latest:
-                for piece in content(stamp):
+                for piece in make():
                     self._latest[report].write(piece)
             else:
-                path, make = report_path(self._export.folder, report), partial(content, stamp)
+                path = report_path(self._export.folder, report)
                 file = self._run.write_day(path, day, make, (stamp, depends_on()))
                 self._of_days[report] = file.written
-        return lines.cache_info().currsize > 0
+        return bool(made)
 
     def finish(self) -> list[OutputFile]:
         if not self._wanted:
