@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -150,7 +150,7 @@ class GithubFiles(WindowFiles):
 
     def _write_lines(self, day: OutputDay, reports: list[Report]) -> bool:
         """Add the day's lines to the reports on users; returns whether any had to be made."""
-        lines = partial(self._reports.user_lines, day)
+        lines: Callable[[], Iterable[bytes]] = partial(self._reports.user_lines, day)
         if len(reports) > 1:  # they have the same lines; those of one are not held in memory
             lines = cache(lambda: list(self._reports.user_lines(day)))
         made: list[Report] = []
