@@ -25,8 +25,8 @@ _Actor = tuple[bool, str]
 
 
 class DayCosts(msgspec.Struct, frozen=True):
-    """A day's costs: the rows of its models. What is wrong with them alone is an error only of the
-    costs, raised when these are asked for.
+    """A day's costs: the rows of its models. An error in the costs does not affect the usage: it is
+    raised only when the costs are asked for.
     """
 
     day: date

@@ -82,8 +82,8 @@ def seats_of(pages: Iterable[Page], names: Names, now: datetime) -> list[Seat]:
     """One seat for each user; a user's seats in several organizations or teams are merged.
 
     ContractBroken if there are fewer or more than GitHub claims, or if that number changes: then a
-    seat may have moved to a page that was read before. So it is for moments after `now`. A seat
-    without an assignee belonged to somebody whose account is gone; it counts for nobody.
+    seat may have moved to a page that was read before. Also ContractBroken for moments after `now`.
+    A seat without an assignee belonged to somebody whose account is gone; it counts for nobody.
     """
     found: dict[str, Seat] = {}
     total, gone, dated = -1, 0, False
