@@ -24,6 +24,9 @@ from __future__ import annotations
 import signal
 from typing import Self
 
+SIGNALLED = 128
+"""What shells add to a signal's number for the exit code."""
+
 
 class ScraperError(Exception):
     """Base of every error whose message alone tells a user what to do."""
@@ -55,7 +58,7 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, ScraperError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return 128 + signal.SIGINT
+        return SIGNALLED + signal.SIGINT
     if isinstance(error, SystemExit) and isinstance(error.code, int):
         return error.code
     return 1

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import (
+    SIGNALLED,
     OutputFailed,
     ScraperError,
     Stopped,
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 # SIGHUP comes when a terminal is closed; Windows does not have it.
 _ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-_SIGNALLED = 128
-"""What shells add to a signal's number for the exit code."""
 _SECONDS_TO_FINALIZE = 0.01
 # Python looks for garbage after creating this many objects, instead of 700. A day of ten thousand
 # users makes far more, none of them in cycles: looking for cycles took a quarter of the time to
@@ -60,7 +59,7 @@ def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     Nothing may be logged here: if the signal arrives while a line is being written, logging would
     raise inside the logging module, which swallows the exception, and the signal would be lost.
     """
-    raise Terminated(_SIGNALLED + number)
+    raise Terminated(SIGNALLED + number)
 
 
 def _catch_signals() -> None:
@@ -76,7 +75,7 @@ def _send_again(ignored: sys.UnraisableHookArgs) -> None:
     """
     error = ignored.exc_value
     if isinstance(error, (Terminated, KeyboardInterrupt)):
-        number = exit_code_of(error) - _SIGNALLED
+        number = exit_code_of(error) - SIGNALLED
         again = threading.Timer(_SECONDS_TO_FINALIZE, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()

@@ -411,7 +411,7 @@ run()
 
 @pytest.mark.slow
 def test_signal_is_not_lost_while_an_object_is_finalized(home: Home, sim: Simulator) -> None:
-    """Python ignores every exception there. Such a finalizer is one of an unused connection."""
+    """Python ignores every exception there, such as in the finalizer of a closed connection."""
     home.settings |= {"REQUEST_TIMEOUT_SECONDS": "2", "MAX_RETRIES": "0"}
     sim.add_fault(Fault(hang(600)))
     command = [sys.executable, "-c", _SIGNAL_IN_A_FINALIZER, *home.words(US)]

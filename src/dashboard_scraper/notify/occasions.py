@@ -10,7 +10,7 @@ from enum import Enum
 import msgspec
 
 from dashboard_scraper.decoding import decodable
-from dashboard_scraper.errors import DaysMissing, SignInRequired
+from dashboard_scraper.errors import SIGNALLED, DaysMissing, SignInRequired
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.store import LedgerDay, Run
 from dashboard_scraper.sync.plausibility import active_before
@@ -18,7 +18,7 @@ from dashboard_scraper.sync.plausibility import active_before
 TOKEN_WARNING = timedelta(days=7)
 """How long before a token's stated expiry somebody is notified: a new one may take days."""
 
-KILLED, TERMINATED = 128 + 9, 128 + 15
+KILLED, TERMINATED = SIGNALLED + 9, SIGNALLED + 15
 """Exit codes of runs that did not end by themselves, as a shell reports SIGKILL and SIGTERM."""
 
 KEEP_ALIVE = "keep-alive"

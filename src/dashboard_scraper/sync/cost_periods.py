@@ -37,7 +37,7 @@ def close_period(store: Store, name: str, source: CostSource, fetch: Refetch) ->
     if closed is None:
         return
     if closed.differences:
-        logger.info("costs: %s; fetching days again that may be wrong", closed.differences[0])
+        logger.info("costs: %s", closed.differences[0])
         if fetch(closed.window, again=_is_marked(store, name, closed)):
             closed = source.close_period(lambda window: _rows(store, name, window)) or closed
     if closed.differences:

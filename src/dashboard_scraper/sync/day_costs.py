@@ -117,6 +117,7 @@ def _fetch_stored(
         day for day, row in stored.items() if not again or (day not in done and rules.is_open(row))
     ]
     for run in runs_of_days(days):
+        logger.info("fetching the costs of %s once more", run)
         for piece in pieces_of(run.start, run.end, source.days_at_once):
             filling = _Filling(store, name, source, piece, rules)
             filling.run(refresh=True)
