@@ -84,6 +84,32 @@ def test_export_marks_days_in_doubt(doubtful: Home) -> None:
 
 
 @pytest.mark.slow
+def test_export_names_doubts_about_days_before_its_own(doubtful: Home) -> None:
+    """Weekly and monthly counts cover 27 days before a report's own. Days before the first that is
+    stored are no news; days that are missing after it are.
+    """
+    url, gap = doubtful.settings["STORE_URL"], [f"{LAST - timedelta(days)}" for days in (20, 19)]
+    run = doubtful.run("export", f"{MONTH.start}")
+    (folder,) = run.paths
+    assert run.code == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["days_before_github_reports"]) == 27
+    assert not manifest["notes"]
+    for day in gap:
+        sql(url, f"DELETE FROM day_ledger WHERE day = '{day}'")
+    run = doubtful.run("export", f"{LAST}")
+    (folder,) = run.paths
+    assert run.code == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    before = {day["day"]: day for day in manifest["days_before_github_reports"]}
+    assert [*before] == [*gap, *(f"{day}" for day in (NOBODY, ALL, HELD, SUSPICIOUS, WRONG))]
+    assert [before[day]["status"] for day in gap] == ["missing", "missing"]
+    assert before[f"{HELD}"]["held"] == NEWER
+    notes = (folder / manifest["notes"]["name"]).read_text().splitlines()
+    assert notes[notes.index("", 3) + 1 :] == [*DOUBTS, f"{gap[0]} to {gap[1]} missing"]
+
+
+@pytest.mark.slow
 def test_parquet_marks_days_in_doubt(doubtful: Home) -> None:
     """In each row, or in the metadata of files without rows."""
     run = doubtful.run("export", *WINDOW, "--format", "parquet")

@@ -13,6 +13,7 @@ import msgspec
 from dashboard_scraper.errors import NotPublished, ScraperError
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
 from dashboard_scraper.exports.day_workers import NO_WORKERS, DayWorkers
+from dashboard_scraper.exports.days_before import DaysBefore, days_before_reports
 from dashboard_scraper.exports.feed import Feed, reach_of
 from dashboard_scraper.exports.formats import (
     all_paths,
@@ -27,6 +28,7 @@ from dashboard_scraper.exports.manifest import (
     ManifestDay,
     encoded,
     fields_of_window,
+    missing_day,
     read_manifest,
 )
 from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_foreign
@@ -56,6 +58,8 @@ from dashboard_scraper.store.settling import is_settled
 
 logger = logging.getLogger(__name__)
 
+_NONE_BEFORE = DaysBefore()
+
 
 @measured("write files")
 def write_files(
@@ -78,13 +82,13 @@ def write_files(
     if without_records:
         unwritten.append(_gap(without_records))
     doubts = doubts_in(of_window, export.tolerance)
-    costs = StoredCosts(reader, export)
+    costs, before = StoredCosts(reader, export), days_before_reports(reader, export)
     make_folder(export.folder, export.outputs.mode)
     remove_leftovers(folders := folders_of(all_paths(export)))
     with contextlib.ExitStack() as stack:
         publication = stack.enter_context(Publication(export.outputs.mode))
         all_doubts = [*doubts, *cost_doubts(costs.unreconciled)]
-        notes = add_notes(publication, export, all_doubts, unwritten)
+        notes = add_notes(publication, export, all_doubts, unwritten, before)
         feed = Feed(outputs, reader, publication, export, missing)
         names = publication.names(export.folder)
         made_on = stack.enter_context(workers.working(of_window, names, folders))
@@ -95,7 +99,9 @@ def write_files(
         days = _with_costs(days, costs, export, now)
         _warn_of_unexplained_absence(of_window)
         written = [file for output in outputs for file in output.finish()]
-        manifest = _manifest(export, days, written, notes, unwritten, without_records, costs)
+        manifest = _manifest(
+            export, days, written, notes, unwritten, without_records, before, costs
+        )
         content = encoded(manifest)
         publication.add(export.manifest_path, content)
         _warn_of_other_windows(export, manifest)
@@ -151,7 +157,7 @@ def _costs_of(row: CostLedgerDay, export: DailyExport, now: datetime) -> CostsOf
 
 def _missing_day(day: date, failure: ScraperError | None, export: DailyExport) -> ManifestDay:
     if failure is None:
-        return ManifestDay(day, "missing", "not in the store")
+        return missing_day(day)
     status = "unpublished" if isinstance(failure, NotPublished) else "failed"
     return ManifestDay(day, status, reason_of(failure, export.audience.rename))
 
@@ -163,6 +169,7 @@ def _manifest(
     notes: WrittenFile | None,
     unwritten: list[Unwritten],
     without_records: Collection[date],
+    before: DaysBefore,
     costs: StoredCosts,
 ) -> Manifest:
     of_days: dict[date, list[WrittenFile]] = {}
@@ -186,6 +193,7 @@ def _manifest(
             day.day for day in days if day.files is None or day.day in without_records
         ]
         or msgspec.UNSET,
+        days_before_github_reports=[*before.listed] or msgspec.UNSET,
         missing_costs=(
             [day.day for day in days if day.costs is None] if costs.expected else msgspec.UNSET
         ),
@@ -260,12 +268,17 @@ def add_notes(
     export: DailyExport,
     doubts: Sequence[Doubt],
     unwritten: Sequence[Unwritten],
+    before: DaysBefore = _NONE_BEFORE,
 ) -> WrittenFile | None:
-    """Write the notes that CSV and JSON have no place for; None if there is nothing to note."""
-    if not (doubts or unwritten):
+    """Write the notes that CSV and JSON have no place for; None if there is nothing to note.
+
+    Of the missing days `before`, only gaps are noted: nobody expects days older than the store's.
+    """
+    reasons = [each.reason for each in unwritten]
+    text = notes_text(doubts, reasons, before.doubts, before.gaps)
+    if not text:
         return None
     refuse_foreign(export.notes_path)
-    text = notes_text(doubts, [each.reason for each in unwritten])
     return publication.add(export.notes_path, text)
 
 

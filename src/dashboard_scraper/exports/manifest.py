@@ -56,6 +56,11 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
     files: list[WrittenFile] | None = None
 
 
+def missing_day(day: date) -> ManifestDay:
+    """A day that is not in the store."""
+    return ManifestDay(day, "missing", "not in the store")
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Why the last run wrote no files; the listed files are from earlier runs."""
 
@@ -70,7 +75,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     `made_with` is a digest of the settings that the days' files depend on. `tolerance` is, by
     metric, the percentage up to which a difference causes no doubt about a day. `others` are files
     of formats without a field of their own. `missing_from_github_reports` are the days that a
-    report of the window lacks. `missing_costs` are the days of the window without a file of costs,
+    report of the window lacks. `days_before_github_reports` are the days before the window that
+    weekly and monthly counts in these reports also cover, and that are missing or in doubt; the
+    export has no files of them. `missing_costs` are the days of the window without a file of costs,
     if the source has any costs. `unwritten` are the formats that need figures which the source
     lacks. Fields with a default are absent from the manifests of earlier versions.
     """
@@ -88,6 +95,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     made_with: str = ""
     others: list[WrittenFile] | msgspec.UnsetType = msgspec.UNSET
     missing_from_github_reports: list[date] | msgspec.UnsetType = msgspec.UNSET
+    days_before_github_reports: list[ManifestDay] | msgspec.UnsetType = msgspec.UNSET
     missing_costs: list[date] | msgspec.UnsetType = msgspec.UNSET
     unwritten: list[Unwritten] | msgspec.UnsetType = msgspec.UNSET
 

@@ -194,6 +194,7 @@ def _publish(
         expected = before.missing_costs is not msgspec.UNSET
         manifest = msgspec.structs.replace(
             before,
+            days_before_github_reports=msgspec.UNSET,
             missing_costs=without if expected else msgspec.UNSET,
             failed=failure,
             days=[

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.github.caveats import Caveats, days_before
 from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.objects import Organization
 from dashboard_scraper.github.recorded import (
@@ -53,27 +54,6 @@ _Ledger = Mapping[date, LedgerDay]
 _Chunks = Generator[bytes, None, None]
 _USER_DAYS_IN_PART = 10_000
 """At 4 KB each, 40 MB."""
-
-
-class Caveats(msgspec.Struct):
-    """What a reader of a report should know about its days: which are in doubt, and which are
-    missing.
-
-    The `earlier` days are those before the report's own that its weekly and monthly counts and its
-    adoption phases also cover.
-    """
-
-    doubts: list[Doubt] = []
-    missing: list[date] = []
-    earlier_doubts: list[Doubt] = []
-    earlier_missing: list[date] = []
-
-    def add(self, other: Caveats) -> None:
-        """Add the caveats of more days."""
-        self.doubts += other.doubts
-        self.missing += other.missing
-        self.earlier_doubts += other.earlier_doubts
-        self.earlier_missing += other.earlier_missing
 
 
 class Download(msgspec.Struct, frozen=True):
@@ -204,8 +184,7 @@ class GithubViews:
         """
         if report.subject is Subject.TEAMS or self._info.has_records:
             return [], []
-        start = report.days.start
-        days = Window(start - timedelta(days=DAYS - 1), start - timedelta(days=1))
+        days = days_before(report.days.start)
         missing = [day for day in days.days() if day not in ledger]
         return self._doubts(ledger, days), missing
 

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dashboard_scraper.github.views import Caveats
+from dashboard_scraper.github.caveats import Caveats
 from dashboard_scraper.model.doubts import short_list
 from dashboard_scraper.model.listing import listed_days
 

@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboard_scraper.github.caveats import Caveats
 from dashboard_scraper.github.kinds import Scope
 from dashboard_scraper.github.objects import ObjectWriter, Organization, billing_of
 from dashboard_scraper.github.seats import Seat
-from dashboard_scraper.github.views import Caveats, GithubViews
+from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.people.identity import Person, team_id
 from dashboard_scraper.server.answers import json_answer, with_caveats
 from dashboard_scraper.server.noted import noted_of
