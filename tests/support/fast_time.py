@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from dashboard_scraper.errors import Terminated
+
 
 class FastTime:
     """Each wait advances the clock; what `tomorrow` does happens at each midnight, in UTC.
@@ -28,7 +30,7 @@ class FastTime:
                 self.at.remove(event)
                 event[1]()
         if self._now >= self._end:
-            raise SystemExit(143)
+            raise Terminated(143)
 
     def spend(self, time: timedelta) -> None:
         """Advance the clock without waiting, for work that takes time."""

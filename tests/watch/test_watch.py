@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -98,6 +99,15 @@ def test_nights_run_once_each_and_miss_nothing(home: Home, sim: Simulator) -> No
     assert_days_are_true(home, sim, date(2026, 3, 4))
     state = json.loads((home.data / "watch.json").read_bytes())
     assert state["state"] == "ended"
+
+
+def test_exit_without_a_signal_is_no_stop(home: Home) -> None:
+    """Whoever starts the process again must see that it failed."""
+    time = FastTime(FIRST, at("03 02:00"))
+    time.at.append((FIRST, lambda: sys.exit(3)))
+    with pytest.raises(SystemExit) as ending:
+        watch_until(home, time)
+    assert ending.value.code == 3
 
 
 def test_night_is_not_taken_for_done_by_a_run_of_a_clock_that_was_ahead(

@@ -16,7 +16,7 @@ from dashboard_scraper.cli.notifying import channels_of, heartbeat_of, keeping_a
 from dashboard_scraper.cli.several import Work
 from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import LockHeld, ScraperError, SignInRequired, UsageError
+from dashboard_scraper.errors import LockHeld, ScraperError, SignInRequired, Terminated, UsageError
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.sources.registry import info_of
@@ -177,7 +177,7 @@ def watch(settings: Settings, time: Time | None = None, beside: Beside | None = 
         )
         try:
             loop.run()
-        except (SystemExit, KeyboardInterrupt):
+        except (Terminated, KeyboardInterrupt):
             if loop.is_running:
                 raise
     logger.info("stopped; nothing was running")
