@@ -3,6 +3,10 @@
 Spreadsheets run a text cell that begins with one of `=+-@` as a formula (CSV injection); some also
 run one that begins with the full-width form of such a sign, or with blanks before it. Such a cell
 is written with an apostrophe before it, which reading removes.
+
+A spreadsheet whose list separator is a semicolon, as in many languages, splits rows there and at
+line breaks, although the text is quoted: quotes count only where a cell begins, and to it, none
+does after a comma. So what follows these characters within a text is guarded in the same way.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ _BLANKS = (
 )
 # Apostrophes too: text that already looks guarded must get another one, to read back as it was.
 _FORMULA = re.compile(rf"['{_BLANKS}]*[{_SIGNS}\t\r\n]")
+_SEPARATOR = re.compile(r"[;\r\n]")
+_WITHIN = re.compile(rf"(?<={_SEPARATOR.pattern})(?=['{_BLANKS}]*[{_SIGNS}])")
+_GUARD_WITHIN = re.compile(rf"(?<={_SEPARATOR.pattern})'(?=['{_BLANKS}]*[{_SIGNS}])")
 _HARMLESS = frozenset(string.ascii_letters + string.digits)
 # Nearly every name matches, and is written unchanged.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]*")
@@ -38,11 +45,15 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]*")
 def guard(text: str) -> str:
     """The text as a cell that no spreadsheet runs as a formula."""
     # Nearly every text begins with a letter or digit; this test saves the regular expression.
-    return f"'{text}" if text[:1] not in _HARMLESS and _FORMULA.match(text) else text
+    if text[:1] not in _HARMLESS and _FORMULA.match(text):
+        text = f"'{text}"
+    return _WITHIN.sub("'", text) if _SEPARATOR.search(text) else text
 
 
 def unguard(cell: str) -> str:
     """The inverse of `guard`."""
+    if _SEPARATOR.search(cell):
+        cell = _GUARD_WITHIN.sub("", cell)
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 

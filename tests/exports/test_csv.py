@@ -213,11 +213,12 @@ def test_source_text_never_becomes_a_formula(home: Home, sim: Simulator, text: s
     sim.add_fault(Fault(add_field(text, 6), TENANT))
     sim.add_fault(Fault(add_field("note", text), TENANT))
     users, tenant = fetch(home)
+    guarded = f"'{text}".replace("\r", "\r'").replace("\n", "\n'")
     row = next(row for row in seen_by_a_spreadsheet(users) if row["note"])
-    assert (row["note"], row[f"'{text}field"]) == (f"'{text}", "5")
+    assert (row["note"], row[f"{guarded}field"]) == (guarded, "5")
     assert row[USER_TITLE] == f"'{cleaned(text)}"
     reported = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
-    assert (reported[f"'{text}"], reported["note"]) == ("6", f"'{text}")
+    assert (reported[guarded], reported["note"]) == ("6", guarded)
 
 
 @pytest.mark.parametrize("name", ["zoë@example.com", "zoe@example.com"])
@@ -355,7 +356,7 @@ def test_other_records_have_priority_columns_first(home: Home, sim: Simulator) -
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.builds(
     str.__add__,
     st.sampled_from([*FORMULAS, "'", " ", "\x00", '"', "\ufeff", "\u200b"]),
-    st.text("=x'\n,\"\r\x00"),
+    st.text("=x'\n,;\"\r\x00"),
 )
 TABLES = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=6)
@@ -400,7 +401,37 @@ def test_formula_signs_are_guarded_behind_blanks(blanks: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ada@example.com", "a=1", "1-2", "zo\u00eb-x", " a=1", "\u3042", ""]
+    ("text", "guarded"),
+    [
+        ("a;=1+1;b", "a;'=1+1;b"),
+        ("a\n\t@x\r-1", "a\n'\t@x\r'-1"),
+        ("=1; '=2", "'=1;' '=2"),
+        ('a";+1', "a\";'+1"),
+    ],
+    ids=ascii,
+)
+def test_formula_signs_are_guarded_within_text(text: str, guarded: str) -> None:
+    """A spreadsheet whose list separator is a semicolon, as in Germany, splits a row there, and at
+    line breaks, even within quotes: to it, these do not begin a cell.
+    """
+    assert guard(text) == guarded
+    assert parse(render(("a", "b"), [[1, guard(text)]])) == [["a", "b"], ["1", text]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ada@example.com",
+        "a=1",
+        "a; b",
+        "a;b=1",
+        "a\n\nb",
+        "1-2",
+        "zo\u00eb-x",
+        " a=1",
+        "\u3042",
+        "",
+    ],
 )
 def test_other_text_is_written_unchanged(text: str) -> None:
     assert guard(text) == text
