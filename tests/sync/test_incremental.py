@@ -537,15 +537,23 @@ def test_days_without_totals_stay_unchecked(
             "no figures of the whole tenant" in text for text in messages(caplog, logging.WARNING)
         )
     assert unchecked(home, capsys) == [f"{day}" for day in days_before(1, SIZE + 1)]
+    assert unchecked_files(home) == [f"{day}" for day in days_before(1, SIZE)]
     home.settings["SCRAPE_ENDPOINTS"] = "all"
     spring.requests.clear()
     run(home, 1)
     assert sorted(asked(spring)) == sorted(asked(spring, TENANT)) == days_before(1, SIZE)
     assert unchecked(home, capsys) == [f"{DAYS[0]}"]
+    assert unchecked_files(home) == []
 
 
 def unchecked(home: Home, capsys: Capture) -> list[str]:
     return [str(day) for day in status_of(home, capsys)["unchecked"]]
+
+
+def unchecked_files(home: Home) -> list[str]:
+    """The days that the manifest of the newest export marks so."""
+    days = json.loads((home.data / "latest" / MANIFEST).read_bytes())["days"]
+    return [day["day"] for day in days if day.get("unchecked")]
 
 
 def status_of(home: Home, capsys: Capture) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def _stored_day(
         users=people.listed(row.day).bit_count(),
         active_users=people.active(row.day).bit_count(),
         unreconciled=row.unreconciled,
+        unchecked=row.totals is None,
         suspicious=row.suspicious,
         held=row.held,
         forgotten=row.forgotten,

@@ -37,8 +37,9 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
     """The status of one day; `users` and `active_users` are the rows of its CSV and its JSON.
 
     `settled`: at `fetched_at`, the source had stopped changing the day. `unreconciled`: where users
-    and tenant totals differ. `suspicious`: why the figures are in doubt. `held`: what a held
-    revision would change. `forgotten`: how many users were removed. `costs`: None if not stored.
+    and tenant totals differ. `unchecked`: there were no totals to compare users with. `suspicious`:
+    why the figures are in doubt. `held`: what a held revision would change. `forgotten`: how many
+    users were removed. `costs`: None if not stored.
     """
 
     day: date
@@ -49,6 +50,7 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
     users: int | None = None
     active_users: int | None = None
     unreconciled: list[Difference] = []
+    unchecked: bool = False
     suspicious: str | None = None
     held: str | None = None
     forgotten: int = 0
