@@ -168,6 +168,19 @@ def test_signal_right_after_the_address_reads_again(home: Home) -> None:
         assert server.get("/healthz").status_code == 200
 
 
+@pytest.mark.slow
+def test_change_of_a_file_that_is_read_once_is_reported(home: Home) -> None:
+    """Otherwise answers with earlier logins and teams would look current."""
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    home.settings["IDENTITY_FILE"] = "people.csv"
+    (home.path / "people.csv").write_text("email,login,id\nada@example.com,ada,1\n")
+    with serving(home) as server:
+        (home.path / "people.csv").unlink()
+        server.process.kill(signal.SIGHUP)
+        until(lambda: "IDENTITY_FILE has changed: serve goes on with what" in server.log, SECONDS)
+        assert server.get("/healthz").status_code == 200
+
+
 @pytest.mark.parametrize("damage", ["half", "gone", "readable"])
 @pytest.mark.slow
 def test_damaged_file_leaves_earlier_tokens(

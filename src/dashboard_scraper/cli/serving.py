@@ -34,7 +34,7 @@ from dashboard_scraper.server.connections import (
     ServingLoop,
     TimedProtocol,
 )
-from dashboard_scraper.server.reloading import SECONDS_BETWEEN_LOOKS, Reloaded
+from dashboard_scraper.server.reloading import SECONDS_BETWEEN_LOOKS, ReadOnce, Reloaded
 from dashboard_scraper.server.requests import Hosts
 from dashboard_scraper.server.tls import Certificate
 from dashboard_scraper.server.token_files import TokenFiles
@@ -83,11 +83,19 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         reloaded = [Reloaded("the tokens", files.paths, lambda: access.replace(files.again()))]
         if certificate:
             reloaded.append(Reloaded("the certificate", certificate.paths, certificate.reload))
+        reloaded += _read_once(settings)
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if certificate else "http"
         address = f"{scheme}://{shown}:{listener.getsockname()[1]}"
         context = certificate.context if certificate else None
         _answer(make(access), listener, context, reloaded, address)
+
+
+def _read_once(settings: Settings) -> list[ReadOnce]:
+    """The files of the settings that say who people are and how outputs show them."""
+    names = ("identity_file", "roster_file", "pseudonym_key_file")
+    paths = ((name, getattr(settings, name)) for name in names)
+    return [ReadOnce(name.upper(), path) for name, path in paths if path]
 
 
 def app_of(settings: Settings, store: Store, access: Access, host: str) -> Starlette:

@@ -1,4 +1,6 @@
-"""Files that the running server reads again when they have changed, or when it is told to."""
+"""Files that the running server reads again when they have changed, or when it is told to; and
+those whose changes it only reports.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +51,25 @@ class Reloaded:
 
     def _state(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in self._paths)
+
+
+class ReadOnce(Reloaded):
+    """A file that the server reads only when it starts, since all that it has computed depends on
+    the content.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(name, [path], lambda: None)
+
+    def read(self) -> None:
+        """Log if the file has changed: answers still show what it said before."""
+        state = self._state()
+        if state != self._read_at:
+            self._read_at = state
+            logger.warning(
+                "%s has changed: serve goes on with what it read; restart it to read the file",
+                self._name,
+            )
 
 
 def _stamp(path: Path) -> object:
