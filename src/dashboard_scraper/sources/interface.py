@@ -118,6 +118,11 @@ class CostSource(Protocol):
         """
         ...
 
+    @property
+    def come_with_usage(self) -> bool:
+        """Whether the costs of a day are part of the answer with its usage."""
+        ...
+
     def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:
         """The source's own figures of each day of at most `days_at_once` days, zeros for a day
         without costs; None if it has no costs for this tenant.

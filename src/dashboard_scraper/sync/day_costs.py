@@ -2,7 +2,8 @@
 
 If a source has its own totals, one request returns those of up to 90 days. They show which stored
 days have changed since, and what the rows of each day must add up to. For a source without totals,
-a day is fetched if it is missing or not settled, or if its usage was revised since.
+a day is fetched if it is missing or not settled, or if its usage was revised since. Costs that come
+with the usage are not taken from an answer whose usage is held or rejected.
 """
 
 from __future__ import annotations
@@ -139,6 +140,10 @@ class _Filling:
         with store.reading() as reader:
             self._stored = reader.cost_ledger(name, window)
             self._ledger = reader.ledger(name, window)
+            answers = reader.last_answers(name, window) if source.come_with_usage else {}
+        self._not_in_force = {
+            day for day, row in answers.items() if row.version != self._ledger[day].version
+        }
         self._most_rows = 0  # of a day so far
         self.failed: list[ScraperError] = []
 
@@ -148,7 +153,12 @@ class _Filling:
         totals = self._totals()
         if totals is None:
             return False
-        needed = [day for day in totals if refresh or self._is_needed(day, totals[day], moment)]
+        needed = [
+            day
+            for day in totals
+            if day not in self._not_in_force
+            and (refresh or self._is_needed(day, totals[day], moment))
+        ]
         if needed:
             logger.info("fetching the costs of %s", listed_days(needed))
         for run in runs_of_days(needed):

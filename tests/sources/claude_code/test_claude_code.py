@@ -28,8 +28,9 @@ from claude_code_runs import (
     true_figures,
 )
 from conftest import Home, all_files
+from dashboard_scraper.cli.commands.revisions import decide
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.errors import DaysMissing, RevisionsHeld
 from dashboard_scraper.model.costs import COST_METRICS, NO_COST, Account, Cost
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS
@@ -39,7 +40,7 @@ from dashboard_scraper.simulator.claude_code import API_KEYS
 from dashboard_scraper.simulator.claude_code_faults import in_currency, nobody
 from dashboard_scraper.sources.claude_code.days import MODEL, DayCosts, RecentCosts
 from dashboard_scraper.sources.registry import CLAUDE_CODE, info_of
-from dashboard_scraper.store import store_at
+from dashboard_scraper.store import CostLedgerDay, store_at
 from report_reading import read_report
 from stored_days import settings_of
 
@@ -72,6 +73,17 @@ def spending(rows: list[dict[str, Any]], user: str, model: str, *columns: str) -
         )
         for row in rows
     }
+
+
+def costs_of_the_day(home: Home) -> CostLedgerDay:
+    """The only day of costs in the store."""
+    with store_at(settings_of(home).store_url).reading() as reader:
+        (row,) = reader.cost_ledger(CLAUDE_CODE).values()
+    return row
+
+
+def true_estimate(simulator: Simulator) -> int | Decimal:
+    return sum(amount for *_, amount in true_costs(simulator).values())
 
 
 @pytest.mark.slow
@@ -178,10 +190,30 @@ def test_costs_of_a_settled_day_are_fetched_with_its_revision(
     claude.revise(DAY)
     for moment in (later, later + timedelta(days=1)):
         fetch_daily(settings, window, clock=partial(datetime.fromisoformat, f"{moment}"))
-        with store_at(settings.store_url).reading() as reader:
-            (row,) = reader.cost_ledger(CLAUDE_CODE).values()
+        row = costs_of_the_day(home)
         assert (row.version, row.fetched_at.date()) == (2, later.date())
-        assert row.sums.estimated == sum(amount for *_, amount in true_costs(claude).values())
+        assert row.sums.estimated == true_estimate(claude)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["corrected", "rejected"])
+def test_costs_of_an_answer_that_is_not_in_force_are_not_either(
+    home: Home, claude: Simulator, then: str
+) -> None:
+    settings, window = settings_of(home), Window(DAY, DAY)
+    settled = datetime(2026, 3, 12, 3, tzinfo=UTC)  # seven days after the end of the day
+    night = timedelta(days=1)
+    fetch_daily(settings, window, clock=lambda: settled - 5 * night)
+    claude.add_fault(Fault(nobody()))
+    with pytest.raises(RevisionsHeld):
+        fetch_daily(settings, window, clock=lambda: settled)
+    assert costs_of_the_day(home).sums.estimated == true_estimate(claude)
+    if then == "rejected":
+        decide(settings, "reject", [window], settled)
+    else:
+        claude.clear_faults()
+    fetch_daily(settings, window, clock=lambda: settled + night)
+    assert costs_of_the_day(home).sums.estimated == true_estimate(claude)
 
 
 def test_pages_are_followed_to_the_end(home: Home, claude: Simulator) -> None:

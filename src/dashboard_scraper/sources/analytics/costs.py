@@ -72,6 +72,7 @@ class AnalyticsCosts:
     """
 
     has_totals = True
+    come_with_usage = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class ClaudeCodeCosts:
     """
 
     has_totals = False
+    come_with_usage = True
     days_at_once = 1
 
     def __init__(self, reported: Callable[[date], ReportedDay], *, wanted: bool) -> None:

@@ -85,6 +85,7 @@ class CursorCosts:
     """Implements `CostSource`."""
 
     has_totals = False
+    come_with_usage = False
 
     def __init__(
         self, api: Api, wanted: bool, clock: Clock, names: Names, unknown: UnknownFields
