@@ -29,7 +29,7 @@ from dashboard_scraper.sources.interface import MakeSource, Source
 from dashboard_scraper.spans import measured, span
 from dashboard_scraper.store import LedgerDay, Stored
 from dashboard_scraper.store.runs import NIGHTLY
-from dashboard_scraper.sync.day_costs import CostRules, fill_costs
+from dashboard_scraper.sync.day_costs import CostRules, days_for_costs, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.day_fetching import (
     DAY_ERRORS,
@@ -255,8 +255,9 @@ def _planned(
 ) -> _Plan:
     with job.store.reading() as reader:
         stored = reader.judged_ledger(source.name, window)
+        for_costs = days_for_costs(reader, source, stored, job.cost_settle_days, now)
     wanted = days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
-    wanted = list(window.days()) if refresh else wanted
+    wanted = list(window.days()) if refresh else sorted({*wanted, *for_costs})
     published = source.published(now)
     needed = [day for day in wanted if day <= published.end]
     rest = {day: row for day, row in stored.items() if day not in wanted and day >= published.start}

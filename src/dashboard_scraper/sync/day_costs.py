@@ -24,7 +24,7 @@ from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.interface import CostSource, Source
 from dashboard_scraper.spans import measured
-from dashboard_scraper.store import CostLedgerDay, Store, Stored
+from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader, Store, Stored
 from dashboard_scraper.store.settling import is_settled
 from dashboard_scraper.sync.cost_periods import close_period
 from dashboard_scraper.sync.day_details import DETAIL_ERRORS
@@ -50,6 +50,29 @@ class CostRules(msgspec.Struct, frozen=True):
         """Whether the day does not add up, and the source has not repeated it often enough."""
         confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
         return bool(row.unreconciled) and confirmed < self.confirmations
+
+
+def days_for_costs(
+    reader: Reader,
+    source: Source,
+    stored: Mapping[date, LedgerDay],
+    settle_days: int,
+    now: datetime,
+) -> list[date]:
+    """The `stored` days to fetch, oldest first, because their costs have not settled and come with
+    the usage: only the usage shows whether to trust the answer.
+
+    Days from which somebody was removed are left out, since the source would bring the person back.
+    """
+    costs = source.costs
+    if not stored or costs is None or not (costs.wanted and costs.come_with_usage):
+        return []
+    rows = reader.cost_ledger(source.name, Window(min(stored), max(stored)))
+    return [
+        day
+        for day, row in rows.items()
+        if day in stored and not stored[day].forgotten and not is_settled(row, settle_days, now)
+    ]
 
 
 @measured("fetch costs")

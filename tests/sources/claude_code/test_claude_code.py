@@ -196,14 +196,17 @@ def test_costs_of_a_settled_day_are_fetched_with_its_revision(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("then", ["corrected", "rejected"])
+@pytest.mark.parametrize(
+    ("nights_before", "then"), [(5, "corrected"), (5, "rejected"), (1, "corrected")]
+)
 def test_costs_of_an_answer_that_is_not_in_force_are_not_either(
-    home: Home, claude: Simulator, then: str
+    home: Home, claude: Simulator, nights_before: int, then: str
 ) -> None:
+    """Also if only the costs of the day had not settled yet: the answer has the usage too."""
     settings, window = settings_of(home), Window(DAY, DAY)
     settled = datetime(2026, 3, 12, 3, tzinfo=UTC)  # seven days after the end of the day
     night = timedelta(days=1)
-    fetch_daily(settings, window, clock=lambda: settled - 5 * night)
+    fetch_daily(settings, window, clock=lambda: settled - nights_before * night)
     claude.add_fault(Fault(nobody()))
     with pytest.raises(RevisionsHeld):
         fetch_daily(settings, window, clock=lambda: settled)
