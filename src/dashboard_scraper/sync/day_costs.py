@@ -2,8 +2,8 @@
 
 If a source has its own totals, one request returns those of up to 90 days. They show which stored
 days have changed since, and what the rows of each day must add up to. For a source without totals,
-a day is fetched if it is missing or not settled, or if its usage was revised since. Costs that come
-with the usage are not taken from an answer whose usage is held or rejected.
+a day is fetched if it is missing or not settled, or if its usage was revised since; but not while
+its usage is held: the same fault may be in its costs, and no total would show it.
 """
 
 from __future__ import annotations
@@ -144,9 +144,24 @@ def _fetch_stored(
         logger.info("fetching the costs of %s once more", run)
         for piece in pieces_of(run.start, run.end, source.days_at_once):
             filling = _Filling(store, name, source, piece, rules)
-            filling.run(refresh=True)
+            # Also days whose usage is held: their costs must add up to what the period costs now.
+            filling.run(refresh=True, held=True)
             failed += filling.failed
     return bool(days)
+
+
+def _waiting(
+    reader: Reader, name: str, source: CostSource, ledger: Mapping[date, LedgerDay]
+) -> set[date]:
+    """The days of the ledger whose costs stay as they are: their usage is held, or the costs would
+    come from an answer whose usage was rejected.
+    """
+    if source.has_totals or not ledger:
+        return set()
+    if not source.come_with_usage:
+        return {day for day, row in ledger.items() if row.held}
+    answers = reader.last_answers(name, Window(min(ledger), max(ledger)))
+    return {day for day, row in ledger.items() if answers[day].version != row.version}
 
 
 class _Filling:
@@ -163,15 +178,14 @@ class _Filling:
         with store.reading() as reader:
             self._stored = reader.cost_ledger(name, window)
             self._ledger = reader.ledger(name, window)
-            answers = reader.last_answers(name, window) if source.come_with_usage else {}
-        self._not_in_force = {
-            day for day, row in answers.items() if row.version != self._ledger[day].version
-        }
+            self._waiting = _waiting(reader, name, source, self._ledger)
         self._most_rows = 0  # of a day so far
         self.failed: list[ScraperError] = []
 
-    def run(self, *, refresh: bool) -> bool:
-        """Fetch what is needed; False if the source has no costs for this tenant."""
+    def run(self, *, refresh: bool, held: bool = False) -> bool:
+        """Fetch what is needed; False if the source has no costs for this tenant. Days whose usage
+        is held are fetched only with `held`.
+        """
         moment = self._rules.clock()
         totals = self._totals()
         if totals is None:
@@ -179,7 +193,7 @@ class _Filling:
         needed = [
             day
             for day in totals
-            if day not in self._not_in_force
+            if (held or day not in self._waiting)
             and (refresh or self._is_needed(day, totals[day], moment))
         ]
         if needed:

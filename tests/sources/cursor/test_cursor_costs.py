@@ -24,10 +24,10 @@ from cursor_runs import (
     team_of,
     true_costs,
 )
-from dashboard_scraper.errors import ContractBroken, NotReconciled, SourceUnavailable
+from dashboard_scraper.errors import ContractBroken, NotReconciled, RevisionsHeld, SourceUnavailable
 from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.dates import Window, end_of_day, start_of_day, utc_day
-from dashboard_scraper.simulator import Fault, Request, Simulator, status
+from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.cursor_team import CENT, MILLISECOND, Event, Seat, moment_of
 from dashboard_scraper.simulator.faults import edited
 from dashboard_scraper.sources.registry import CURSOR
@@ -221,6 +221,24 @@ def test_a_cycle_that_does_not_add_up_is_marked(home: Home, own_cursor: Simulato
     own_cursor.clear_faults()
     fetch(home, LAST, LAST, NOON + timedelta(days=1))
     assert not any(marks(home).values())
+
+
+@pytest.mark.slow
+def test_costs_stay_while_the_usage_of_their_day_is_held(home: Home, own_cursor: Simulator) -> None:
+    """Otherwise nothing would correct those of a day before the billing cycle."""
+    with_costs(home, own_cursor)
+    home.settings["COST_SETTLE_DAYS"] = f"{(TODAY - FIRST).days - 1}"
+    truth, lower = own_cursor.organization, Organization(users=60, seed=49, today=TODAY)
+    for _ in range(4):
+        truth.revise(FIRST)
+    fetch(home, FIRST, FIRST, NOON - timedelta(days=1))
+    costs = [row.sums for row in cost_ledger(home).values()]
+    own_cursor.speak_for(lower)
+    with pytest.raises(RevisionsHeld):
+        fetch(home, FIRST, FIRST, NOON)
+    own_cursor.speak_for(truth)
+    fetch(home, FIRST, FIRST, NOON + timedelta(days=1))
+    assert [row.sums for row in cost_ledger(home).values()] == costs
 
 
 @pytest.mark.slow
