@@ -82,6 +82,7 @@ TESTS = {
     "sync/plausibility.py": ["test_plausibility", "test_revisions -k first"],
     "model/doubts.py": ["test_doubts", "test_reconciliation", "test_status"],
     "sync/daily_metrics.py": _DAYS,
+    "sync/planning.py": _DAYS,
     "sync/day_fetching.py": _DAYS,
     "store/settling.py": ["test_judgements"],
 }

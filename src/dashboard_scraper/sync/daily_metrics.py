@@ -1,4 +1,4 @@
-"""Fetches, checks and stores the days that are needed: the 28-day job and backfill."""
+"""The 28-day job and backfill: days are fetched, checked, stored and written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from datetime import date, datetime, timedelta
+from datetime import date
 
 import msgspec
 
@@ -20,7 +20,7 @@ from dashboard_scraper.exports.daily_export import DailyExport, summarise
 from dashboard_scraper.exports.export_folders import latest_follows, remove_leftovers_of_runs
 from dashboard_scraper.exports.retention import prune
 from dashboard_scraper.files import undone_on_failure
-from dashboard_scraper.model.dates import Window, rough_duration
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import doubts_in
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.model.metrics import Totals
@@ -29,7 +29,7 @@ from dashboard_scraper.sources.interface import MakeSource, Source
 from dashboard_scraper.spans import measured, span
 from dashboard_scraper.store import LedgerDay, Stored
 from dashboard_scraper.store.runs import NIGHTLY
-from dashboard_scraper.sync.day_costs import CostRules, days_for_costs, fill_costs
+from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.day_fetching import (
     DAY_ERRORS,
@@ -39,19 +39,12 @@ from dashboard_scraper.sync.day_fetching import (
     fetch_and_store,
 )
 from dashboard_scraper.sync.left_behind import warn_of_left_behind
+from dashboard_scraper.sync.planning import planned
 from dashboard_scraper.sync.review import review
-from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord, recorded
 from dashboard_scraper.sync.seats import fill_seats
 
 logger = logging.getLogger(__name__)
-
-# Less than a day, so that a nightly job that starts a little earlier still rechecks; but long
-# enough that two runs of one night do not recheck the same days.
-_RECHECKED_AFTER = timedelta(hours=20)
-
-# Runs that take longer log an estimate beforehand.
-_LONG_SECONDS = 60
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -68,47 +61,6 @@ class Outcome(msgspec.Struct, frozen=True):
         if self.failures:
             return DaysMissing(listed_days(self.failures))
         return self.incomplete[0] if self.incomplete else None
-
-
-def days_to_fetch(
-    stored: Mapping[date, LedgerDay],
-    window: Window,
-    caution: Caution,
-    *,
-    totals: bool,
-    doubts: bool,
-) -> list[date]:
-    """The days of the window that are missing or not settled, oldest first.
-
-    With `doubts`, also days in doubt: while a newer version is held; or while the day does not add
-    up or is suspicious, until the source has repeated the answer on some later days. With `totals`,
-    also days that were stored without the tenant's figures, and so were never reconciled.
-    """
-    return [
-        day
-        for day in window.days()
-        if day not in stored
-        or not caution.is_settled(stored[day])
-        or (doubts and caution.is_open(stored[day]))
-        or (totals and stored[day].totals is None)
-    ]
-
-
-def days_to_recheck(
-    stored: Mapping[date, LedgerDay], needed: Collection[date], most: int, now: datetime
-) -> list[date]:
-    """Stored days to fetch again as a check: a source may restate figures that no total reveals.
-
-    Those fetched longest ago come first, so that every day gets its turn. Days from which somebody
-    was removed are left out, since the source would bring the person back.
-    """
-    due = [
-        row
-        for day, row in stored.items()
-        if day not in needed and not row.forgotten and now - row.fetched_at > _RECHECKED_AFTER
-    ]
-    due.sort(key=lambda row: row.fetched_at)
-    return sorted(row.day for row in due[:most])
 
 
 def run_daily_job(
@@ -190,22 +142,6 @@ def _recorded(job: Job) -> AbstractContextManager[RunRecord]:
     return recorded(job.store, job.source, job.command, job.clock, job.outputs)
 
 
-class _Plan(msgspec.Struct, frozen=True):
-    """The days that are needed, those to fetch again as a check, those whose totals to compare, and
-    those that are needed but not published yet.
-    """
-
-    needed: list[date]
-    recheck: list[date]
-    compared: list[date]
-    unpublished: list[date]
-
-    @property
-    def fetched(self) -> list[date]:
-        """The days to fetch, oldest first."""
-        return sorted([*self.needed, *self.recheck])
-
-
 def bring_up_to_date(
     job: Job, source: Source, window: Window, record: RunRecord, *, refresh: bool, compare: bool
 ) -> Outcome:
@@ -219,15 +155,14 @@ def bring_up_to_date(
             "%s: there are no figures of the whole tenant to reconcile users with", source.name
         )
     now = job.clock()
-    plan = _planned(job, source, window, now, refresh=refresh, compare=compare)
-    newest = source.published(now).end
-    failures: Failures = {day: _not_published(day, newest) for day in plan.unpublished}
+    plan = planned(job, source, window, now, refresh=refresh, compare=compare)
+    failures: Failures = {**plan.unpublished}
     record.failed.update(failures)
     with span("prepare days", {"days": len(plan.fetched)}):
         source.prepare(
             sorted({*plan.fetched, *plan.compared}), plan.fetched, compared=bool(plan.compared)
         )
-    _log_plan(source, window, plan)
+    plan.log(source, window)
     fetched = fetch_and_store(job, source, plan.fetched, record)
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
@@ -248,44 +183,6 @@ def bring_up_to_date(
     incomplete += fill_costs(job.store, source, window, rules, refresh=refresh)
     incomplete += fill_seats(job.store, source, job.clock())
     return Outcome(failures, incomplete, reviewed.errors())
-
-
-def _planned(
-    job: Job, source: Source, window: Window, now: datetime, *, refresh: bool, compare: bool
-) -> _Plan:
-    with job.store.reading() as reader:
-        stored = reader.judged_ledger(source.name, window)
-        for_costs = days_for_costs(reader, source, stored, job.cost_settle_days, now)
-    wanted = days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
-    wanted = list(window.days()) if refresh else sorted({*wanted, *for_costs})
-    published = source.published(now)
-    needed = [day for day in wanted if day <= published.end]
-    rest = {day: row for day, row in stored.items() if day not in wanted and day >= published.start}
-    recheck = days_to_recheck(rest, wanted, job.recheck_days, now) if compare else []
-    compared = [*needed, *rest] if compare and source.has_totals else []
-    if len(compared) == 1 and {*compared} <= {*needed, *recheck}:
-        compared = []  # a single day that is fetched anyway would be compared with the same answer
-    return _Plan(needed, recheck, compared, [day for day in wanted if day > published.end])
-
-
-def _not_published(day: date, newest: date) -> NotPublished:
-    return NotPublished(
-        f"{day} is not published yet: by now, the source is expected to have days up to {newest}"
-    )
-
-
-def _log_plan(source: Source, window: Window, plan: _Plan) -> None:
-    logger.info("%s: %d days to fetch, of %d", window, len(plan.needed), len(window))
-    if plan.recheck:
-        logger.info("rechecking, in turn: %s", listed_days(plan.recheck))
-    estimate = source.estimate(plan.needed)
-    if estimate is not None and estimate.seconds >= _LONG_SECONDS:
-        logger.info(
-            "%d days take %d requests for pages of users, about %s at the source's rate limit",
-            len(plan.needed),
-            estimate.requests,
-            rough_duration(estimate.seconds),
-        )
 
 
 def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) -> None:
