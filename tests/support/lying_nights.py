@@ -47,6 +47,7 @@ Rows = dict[date, list[UserUsage]]
 _DAY_IN_NAME = re.compile(r"_metrics_(\d{4}-\d\d-\d\d)\.")
 _FAILED = ("failed", "missing", "unpublished")
 _MARKS = ("unreconciled", "suspicious", "held")
+_BEFORE_THE_WINDOW = "Earlier days that weekly and monthly counts"
 
 
 def moment(night: int) -> datetime:
@@ -93,7 +94,7 @@ class Left:
             name
             for name, content in self.files.items()
             if content != truth.files.get(name)
-            and name not in (MANIFEST, NOTES)
+            and name != MANIFEST
             and not _DAY_IN_NAME.search(name)
         }
 
@@ -217,11 +218,23 @@ def _files(home: Home, night: int) -> Files:
     """The exported files, without the page and those that runs set aside."""
     asked = window(night)
     folder = home.data / f"daily_exports_{asked.start}_to_{asked.end}"
-    return {
+    files = {
         f"{path.relative_to(folder)}": _without_page(content_of(path))
         for path in all_files(folder)
         if path.suffix != STALE_SUFFIX and path.name != REPORT
     }
+    return _about_own_days(files) if MANIFEST in files else files
+
+
+def _about_own_days(files: Files) -> Files:
+    """The files, with a manifest that has the notes' text, and neither with what they say of days
+    before the window: a day that leaves it while it is in doubt stays so in the store.
+    """
+    manifest = json.loads(files[MANIFEST])
+    manifest.pop("days_before_github_reports", None)
+    text = files.pop(NOTES, b"").decode()
+    manifest["notes"] = text.partition(_BEFORE_THE_WINDOW)[0].rstrip()
+    return {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}
 
 
 def _without_page(content: bytes) -> bytes:
