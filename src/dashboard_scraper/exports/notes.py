@@ -18,8 +18,8 @@ _IN_DOUBT = "Days whose figures are in doubt, and why. Written by dashboard-scra
 _SECOND_LINE = "Every file beside this one that has figures of such a day is in doubt too."
 _NOT_WRITTEN = "Files that are not written, and why. Written by dashboard-scraper."
 _BEFORE = (
-    "Earlier days that weekly and monthly counts in GitHub's reports also cover. Written by"
-    " dashboard-scraper."
+    "Earlier days that weekly and monthly counts in GitHub's reports lack, or that are in doubt."
+    " Written by dashboard-scraper."
 )
 _FIRST_LINES = (_IN_DOUBT.encode(), _NOT_WRITTEN.encode(), _BEFORE.encode())
 
