@@ -93,5 +93,5 @@ class Program:
 def demo() -> Program:
     """A demo of a few people."""
     program = Program(Path(mkdtemp(prefix="singer-")))
-    program.run("demo", "--source", "all", "--users", "12")
+    program.run("demo", "--source", "all", "--users", "4")
     return program
