@@ -80,6 +80,7 @@ TESTS = {
     "sync/revisions.py": ["test_judgements", "test_plausibility", "test_revisions"],
     "sync/review.py": ["test_revisions"],
     "sync/plausibility.py": ["test_plausibility", "test_revisions -k first"],
+    "sync/cost_rules.py": ["test_cost_losses"],
     "model/doubts.py": ["test_doubts", "test_reconciliation", "test_status"],
     "sync/daily_metrics.py": _DAYS,
     "sync/planning.py": _DAYS,

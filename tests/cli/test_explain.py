@@ -194,7 +194,7 @@ def test_days_in_doubt_are_named(home: Home) -> None:
     assert found["unsettled"]
     assert f"{LAST}" in found["unsettled"]
     out = home.run(*WEEK).out
-    assert f"Not what the source's own figures say: {day} (billed is " in out
+    assert f"Not what the source's own or earlier figures say: {day} (billed is " in out
     assert "Not settled, and may still change: " in out
 
 

@@ -155,7 +155,7 @@ def test_days_in_doubt_are_marked(home: Home) -> None:
     marks = [day["mark"] for day in charts(report)["cost-billed"]["days"]]
     assert marks == ["", "", "!", *[""] * 20, *["~"] * 5]
     remarks = report.column("t-cost-billed", "Remark")
-    assert remarks[f"{day}"] == "not what the source's own figures say"
+    assert remarks[f"{day}"] == "not what the source's own or earlier figures say"
     assert remarks[f"{LAST}"] == "not settled: may still change"
 
 

@@ -86,7 +86,7 @@ class ForecastShown(msgspec.Struct, frozen=True):
 
 
 class DayDoubt(msgspec.Struct, frozen=True):
-    """A day whose rows do not add up to the source's own figures, and where they differ."""
+    """A day whose rows and the source's own or earlier figures differ, and where."""
 
     day: str
     differences: list[str]
@@ -273,7 +273,7 @@ def _remarks(found: Explained) -> Iterator[str]:
         )
     if comparison.unreconciled:
         days = [_doubt(row, comparison.metric) for row in comparison.unreconciled]
-        yield f"Not what the source's own figures say: {listed(days, _DOUBTS, '; ')}"
+        yield f"Not what the source's own or earlier figures say: {listed(days, _DOUBTS, '; ')}"
     if comparison.unsettled:
         yield f"Not settled, and may still change: {listed_days(comparison.unsettled)}"
     if comparison.forgotten:

@@ -11,7 +11,14 @@ from pathlib import Path
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.progress import day_progress
-from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
+from dashboard_scraper.cli.wiring import (
+    audience_of,
+    caution_of,
+    cost_rules_of,
+    daily_export,
+    outputs_of,
+    rules_of,
+)
 from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
@@ -119,7 +126,7 @@ def _job_of(
         settings.days_at_once,
         caution,
         settings.recheck_days,
-        settings.cost_settle_days,
+        cost_rules_of(settings, clock),
         clock,
         day_progress,
         rules_of(settings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.sources.registry import lag_days_of
 from dashboard_scraper.store import Store, store_of
 from dashboard_scraper.store.settling import Settling
+from dashboard_scraper.sync.cost_rules import CostRules
 from dashboard_scraper.sync.revisions import Caution
 
 logger = logging.getLogger(__name__)
@@ -116,6 +118,12 @@ def caution_of(settings: Settings, clock: Clock) -> Caution:
         clock,
         settings.reconcile_tolerance,
     )
+
+
+def cost_rules_of(settings: Settings, clock: Clock) -> CostRules:
+    """When costs are final, and when an answer may lack some."""
+    limit = Decimal(f"{settings.revision_limit}") / 100
+    return CostRules(settings.cost_settle_days, settings.revision_confirmations, limit, clock)
 
 
 def github_options(settings: Settings) -> GithubOptions:

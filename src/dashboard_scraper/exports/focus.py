@@ -18,6 +18,7 @@ from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.model.costs import (
     BILLED,
     COST_METRICS,
+    WHERE_COSTS_DIFFER,
     Cost,
     CostKind,
     CostMetric,
@@ -209,7 +210,7 @@ _OWN = (
     Column(
         "x_Unreconciled",
         Type.TEXT,
-        "Null, or where the day's rows and the source's own figures differ",
+        WHERE_COSTS_DIFFER,
         lambda c: c.unreconciled,
     ),
 )

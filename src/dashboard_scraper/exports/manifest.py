@@ -23,7 +23,7 @@ class CostsOfDay(msgspec.Struct, omit_defaults=True, frozen=True):
     figures.
 
     `version` numbers the source's different answers. `unreconciled` says where the rows and the
-    source's own figures differ.
+    source's own or earlier figures differ.
     """
 
     fetched_at: datetime

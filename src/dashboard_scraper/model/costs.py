@@ -139,17 +139,25 @@ def names_of(cost: Cost) -> tuple[str, str, str, str]:
     return cost.user, cost.account.value, cost.resource_type, cost.resource
 
 
-class CostDifference(msgspec.Struct, frozen=True):
+WHERE_COSTS_DIFFER = "Null, or where the day's rows and the source's own or earlier figures differ"
+"""The meaning of the column that every output has for the differences of a day, in words."""
+
+
+class CostDifference(msgspec.Struct, frozen=True, omit_defaults=True):
     """One of the source's own figures of a day that differs from the sum of its rows; both as text,
-    None if unknown.
+    None if unknown. With `of_earlier`, `total` is what an earlier answer had: the rows may lack the
+    rest.
     """
 
     metric: str
     rows: str | None
     total: str | None
+    of_earlier: bool = False
 
     def __str__(self) -> str:
         total, rows = self.total or "unknown", self.rows or "unknown"
+        if self.of_earlier:
+            return f"{self.metric} is {rows}, an earlier answer had {total}"
         return f"{self.metric} is {total}, the sum of its rows is {rows}"
 
 

@@ -57,7 +57,7 @@ class CostDayFigures(msgspec.Struct, frozen=True):
 
     day: date
     sums: CostFigures | None = None
-    doubt: str = ""  # where the rows and the source's own figures differ
+    doubt: str = ""  # where the rows and the source's own or earlier figures differ
     settled: bool = True
     forgotten: int = 0
 

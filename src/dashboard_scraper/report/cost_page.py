@@ -50,7 +50,7 @@ _MOST_PEOPLE, _MOST_PARTS, _MOST_BUDGETS = 10, 3, 25
 _UNRECONCILED = DoubtKind.UNRECONCILED.sign
 _MARKS = {
     MISSING: "missing: no costs in the store",
-    _UNRECONCILED: "not what the source's own figures say",
+    _UNRECONCILED: "not what the source's own or earlier figures say",
     UNSETTLED: MAY_CHANGE,
     GAP: UNKNOWN,
 }
@@ -371,7 +371,7 @@ def _notes(costs: PageCosts, *, with_users: bool) -> Iterator[str]:
 def _remarks(days: Sequence[CostDayFigures]) -> Iterator[str]:
     """Reasons why the amounts of days may differ from what was spent on them."""
     for title, found in (
-        ("Not what the source's own figures say", [d.day for d in days if d.doubt]),
+        ("Not what the source's own or earlier figures say", [d.day for d in days if d.doubt]),
         ("Not settled, and may still change", [d.day for d in days if not d.settled]),
         ("A user was removed since, and is not counted", [d.day for d in days if d.forgotten]),
     ):

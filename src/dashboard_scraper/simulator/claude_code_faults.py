@@ -27,6 +27,22 @@ def by_subscription(plan: str | None, first: int = 0) -> Effect:
     return edited(edit)
 
 
+def without_models(first: int) -> Effect:
+    """The records from the first one on have no models, and so no costs."""
+
+    def edit(body: Json, _request: object) -> Json:
+        for record in body["data"][first:]:
+            record["model_breakdown"] = []
+        return body
+
+    return edited(edit)
+
+
+def records_until(end: int) -> Effect:
+    """Only the first records."""
+    return edited(lambda body, _request: {**body, "data": body["data"][:end]})
+
+
 def plain_dates() -> Effect:
     """Dates as documented, instead of midnights."""
 

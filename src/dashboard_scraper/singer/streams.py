@@ -7,6 +7,7 @@ from enum import Enum
 import msgspec
 from msgspec.structs import replace
 
+from dashboard_scraper.model.costs import WHERE_COSTS_DIFFER
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.singer import fields
 from dashboard_scraper.singer.fields import Field, Schema
@@ -80,7 +81,7 @@ _COST_STATUS = fields.text(
 )
 _COSTS_DOUBT = fields.text(
     DoubtKind.UNRECONCILED.word,
-    "Null, or where the day's rows and the source's own figures differ",
+    WHERE_COSTS_DIFFER,
 )
 
 USER_DAYS = Stream(

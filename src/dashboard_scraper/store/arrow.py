@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Integer, Table, Text
 
+from dashboard_scraper.model.costs import WHERE_COSTS_DIFFER
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
 from dashboard_scraper.store.column_types import Amount, Moment
@@ -79,7 +80,7 @@ COST_DAYS = _with_person(
     COST_DAY,
     (
         pa.field(DoubtKind.UNRECONCILED.word, pa.string()),
-        "Null, or where the day's rows and the source's own figures differ",
+        WHERE_COSTS_DIFFER,
     ),
     nullable=True,  # rows that belong to nobody have no person
 )

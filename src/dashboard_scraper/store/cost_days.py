@@ -2,7 +2,7 @@
 
 Each superseded version is stored as the rows that differ from the next version, so the store grows
 only with what was revised. Costs are never held for a decision: bills are corrected for weeks, and
-the earlier versions stay in the store.
+the earlier versions stay in the store. A version that may lack costs is marked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     Connection,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from dashboard_scraper.model.costs import CostDay, CostDifference, CostFigures
+from dashboard_scraper.model.costs import Cost, CostDay, CostDifference, CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import persons
@@ -73,6 +73,18 @@ _KEYS = 3  # columns of the key after source and day
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+class LossPolicy(Protocol):
+    """Decides whether an answer may lack some of the costs that an earlier one had."""
+
+    def losses(self, before: Sequence[Cost], now: Sequence[Cost]) -> list[CostDifference]:
+        """Where it may; each difference is `of_earlier`."""
+        ...
+
+    def is_confirmed(self, row: CostLedgerDay, fetched_at: datetime) -> bool:
+        """Whether the source has repeated the version often enough by then."""
+        ...
+
+
 class StoredCosts:
     """The costs of one day, within a transaction."""
 
@@ -89,6 +101,7 @@ class StoredCosts:
         fetched_at: datetime,
         people: People,
         without: Collection[str] = (),
+        policy: LossPolicy | None = None,
     ) -> tuple[Stored, CostLedgerDay | None]:
         """Store an answer; returns what was done with it, and the ledger's row before.
 
@@ -114,14 +127,37 @@ class StoredCosts:
         before, old = cost_ledger_day(current), self.rows()
         if not content and not old:  # another currency of no costs is no revision
             current = {**current, "currency": row["currency"]}
-        if new == old and is_equal(row, current) and before.forgotten == lost:
-            self._update_ledger(fetched_at=fetched_at, currency=row["currency"])
+        is_same = new == old and is_equal(row, current) and before.forgotten == lost
+        marks = [mark for mark in before.unreconciled if not mark.of_earlier]
+        if is_same and policy is not None and not policy.is_confirmed(before, fetched_at):
+            marks = before.unreconciled
+        if is_same:
+            self._update_ledger(
+                fetched_at=fetched_at,
+                currency=row["currency"],
+                unreconciled=differences_text(marks),
+            )
             return Stored.SAME, before
+        if policy is not None:
+            losses = policy.losses(_costs_in(self._unmarked(before, old)), _costs_in(new))
+            row["unreconciled"] = differences_text([*costs.differences, *losses])
         self._archive(current, difference(old, new))
         self._delete_rows(COST_DAY)
         self._write(COST_DAY, new)
         self._update_ledger(**{**row, "version": before.version + 1})
         return Stored.REVISED, before
+
+    def _unmarked(self, current: CostLedgerDay, rows: Content) -> Content:
+        """The rows of the newest version that lacked nothing, as far as is known; `rows` are those
+        of the version in force.
+        """
+        if not _has_losses(current):
+            return rows
+        earlier = map(cost_ledger_day, self._execute(rows_of_day(COST_VERSION)).mappings())
+        marked = {row.version for row in earlier if _has_losses(row)}
+        numbers = range(current.version - 1, 0, -1)
+        versions = zip(numbers, self.earlier(current.version), strict=True)
+        return next(content for number, content in versions if number not in marked)
 
     def _usual_currency(self) -> str | None:
         found: str | None = self._connection.scalar(_CURRENCY, source_values(self._prefix[0]))
@@ -169,8 +205,7 @@ class StoredCosts:
         self._execute(changing, version_values(number))
 
     def _sums_of(self, content: Content) -> CostFigures:
-        figures = (cost_of((*key, *row)).figures for key, row in content.items())
-        return cost_sums(self._prefix[0], figures)
+        return cost_sums(self._prefix[0], (cost.figures for cost in _costs_in(content)))
 
     def copy(self, row: Mapping[Any, Any], content: Content, moment: datetime) -> None:
         """Store a version as it was in another store at the moment."""
@@ -220,6 +255,14 @@ class StoredCosts:
     def _content(self, query: Select[Any], values: Mapping[str, Any] = _NONE) -> Content:
         rows = self._execute(query, values).all()
         return {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in rows}
+
+
+def _costs_in(content: Content) -> list[Cost]:
+    return [cost_of((*key, *row)) for key, row in content.items()]
+
+
+def _has_losses(row: CostLedgerDay) -> bool:
+    return any(mark.of_earlier for mark in row.unreconciled)
 
 
 def mark_days(

@@ -53,7 +53,7 @@ class CostLedgerDay(msgspec.Struct, frozen=True):
 
     @property
     def unreconciled_words(self) -> str | None:
-        """Where the rows and the source's own figures differ; None if they agree."""
+        """Where the rows and the source's own or earlier figures differ; None if they agree."""
         return listed(self.unreconciled, separator="; ") if self.unreconciled else None
 
 

@@ -62,7 +62,7 @@ def cost_unreconciled_days(status: StoreStatus) -> Gauge:
     """On how many days costs do not add up."""
     return Gauge(
         "cost_unreconciled_days",
-        "Days whose costs are not what the source's own figures say",
+        "Days whose costs are not what the source's own or earlier figures say",
         values={
             source.source: len(source.costs.unreconciled)
             for source in status.sources

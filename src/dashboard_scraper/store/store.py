@@ -24,7 +24,7 @@ from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantF
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import day_people, persons, runs, unversioned
 from dashboard_scraper.store.backend import Backend, View, first_line_of
-from dashboard_scraper.store.cost_days import StoredCosts, mark_days
+from dashboard_scraper.store.cost_days import LossPolicy, StoredCosts, mark_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.forgetting import remove_person
 from dashboard_scraper.store.migration import migrate, version_of
@@ -290,16 +290,18 @@ class Store:
         costs: CostDay,
         fetched_at: datetime,
         without: Collection[str] = (),
+        policy: LossPolicy | None = None,
     ) -> tuple[Stored, CostLedgerDay | None]:
         """Upsert the costs of a day, from any thread; returns what was done with them, and the
-        ledger's row before. An answer that differs from the version in force replaces it.
+        ledger's row before. An answer that differs from the version in force replaces it; with a
+        policy, it is marked where it may lack costs.
 
         The rows of users in `without`, who were removed from the store, are not stored.
         """
 
         def put(connection: Connection) -> tuple[Stored, CostLedgerDay | None]:
             stored = StoredCosts(connection, source, costs.day, self._backend.load)
-            return stored.put(costs, fetched_at, self._people or People(), without)
+            return stored.put(costs, fetched_at, self._people or People(), without, policy)
 
         return self._write(put)
 

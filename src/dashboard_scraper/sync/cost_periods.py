@@ -57,4 +57,5 @@ def _rows(store: Store, name: str, window: Window) -> dict[date, list[Cost]]:
 def _is_marked(store: Store, name: str, closed: ClosedPeriod) -> bool:
     with store.reading() as reader:
         ledger = reader.cost_ledger(name, closed.window)
-    return any(row.unreconciled for row in ledger.values())
+    marks = (mark for row in ledger.values() for mark in row.unreconciled)
+    return any(not mark.of_earlier for mark in marks)

@@ -29,7 +29,7 @@ from dashboard_scraper.sources.interface import MakeSource, Source
 from dashboard_scraper.spans import measured, span
 from dashboard_scraper.store import LedgerDay, Stored
 from dashboard_scraper.store.runs import NIGHTLY
-from dashboard_scraper.sync.day_costs import CostRules, fill_costs
+from dashboard_scraper.sync.day_costs import fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.day_fetching import (
     DAY_ERRORS,
@@ -179,8 +179,7 @@ def bring_up_to_date(
     # are.
     reviewed = review(job.store, source.name, window, fetched.results, job.caution)
     incomplete += fill_details(job.store, source, window, now)
-    rules = CostRules(job.cost_settle_days, job.caution.confirmations, job.clock)
-    incomplete += fill_costs(job.store, source, window, rules, refresh=refresh)
+    incomplete += fill_costs(job.store, source, window, job.cost_rules, refresh=refresh)
     incomplete += fill_seats(job.store, source, job.clock())
     return Outcome(failures, incomplete, reviewed.errors())
 

@@ -14,19 +14,25 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
-import msgspec
-
-from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken, ScraperError
 from dashboard_scraper.model.costs import COST_METRICS, Cost, CostDay, CostFigures, text_of
 from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days, utc_day
 from dashboard_scraper.model.listing import listed, listed_days
+from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.interface import CostSource, Source
 from dashboard_scraper.spans import measured
-from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader, Store, Stored
+from dashboard_scraper.store import (
+    CostLedgerDay,
+    LedgerDay,
+    Reader,
+    Store,
+    Stored,
+    VersionState,
+)
 from dashboard_scraper.store.settling import is_settled
 from dashboard_scraper.sync.cost_periods import close_period
+from dashboard_scraper.sync.cost_rules import CostRules
 from dashboard_scraper.sync.day_details import DETAIL_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -37,30 +43,15 @@ _BUDGETS_OF = timedelta(days=90)
 """Limits are fetched for users who had a row of usage within this time."""
 
 
-class CostRules(msgspec.Struct, frozen=True):
-    """When a day's costs are final: `settle_days` after its end; for a day that does not add up,
-    once the source has repeated the same answer on `confirmations` more days.
-    """
-
-    settle_days: int
-    confirmations: int
-    clock: Clock
-
-    def is_open(self, row: CostLedgerDay) -> bool:
-        """Whether the day does not add up, and the source has not repeated it often enough."""
-        confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
-        return bool(row.unreconciled) and confirmed < self.confirmations
-
-
 def days_for_costs(
     reader: Reader,
     source: Source,
     stored: Mapping[date, LedgerDay],
-    settle_days: int,
+    rules: CostRules,
     now: datetime,
 ) -> list[date]:
-    """The `stored` days to fetch, oldest first, because their costs have not settled and come with
-    the usage: only the usage shows whether to trust the answer.
+    """The `stored` days to fetch, oldest first, because their costs come with the usage and have
+    not settled, or are in doubt: only the usage shows whether to trust the answer.
 
     Days from which somebody was removed are left out, since the source would bring the person back.
     """
@@ -71,7 +62,9 @@ def days_for_costs(
     return [
         day
         for day, row in rows.items()
-        if day in stored and not stored[day].forgotten and not is_settled(row, settle_days, now)
+        if day in stored
+        and not stored[day].forgotten
+        and (rules.is_open(row) or not is_settled(row, rules.settle_days, now))
     ]
 
 
@@ -264,6 +257,26 @@ class _Filling:
             return False
         return usage.accepted_at > row.fetched_at
 
+    def _is_loss_explained(self, day: date) -> bool:
+        """Whether a day's costs may fall without a doubt: a total confirms them, or the usage of
+        the same answer fell by more than the limit, and was confirmed or accepted by somebody.
+        """
+        if self._source.has_totals:
+            return True
+        row = self._stored.get(day)
+        if row is None or not self._source.come_with_usage or not self._is_usage_newer(row):
+            return False
+        with self._store.reading() as reader:
+            versions = reader.versions(self._name, day)
+        earlier = [each.ledger for each in versions if each.state is VersionState.SUPERSEDED]
+        before = [
+            each for each in earlier if each.accepted_at and each.accepted_at <= row.fetched_at
+        ]
+        now = self._ledger[day]
+        return bool(before) and any(
+            self._rules.is_fall(before[-1].sums[metric], now.sums[metric]) for metric in COUNTS
+        )
+
     def _windows(self, run: Window) -> Iterator[Window]:
         """Parts of the run whose rows fit into memory, judged by the largest day so far."""
         start = run.start
@@ -282,7 +295,8 @@ class _Filling:
             costs = self._fetch_again(costs.day)
         self._most_rows = max(self._most_rows, len(costs.costs))
         removed = self._removed_from(costs)
-        result, before = self._store.put_costs(self._name, costs, fetched_at, removed)
+        rules = None if self._is_loss_explained(costs.day) else self._rules
+        result, before = self._store.put_costs(self._name, costs, fetched_at, removed, rules)
         if costs.differences:
             differences = listed(costs.differences, separator="; ")
             logger.warning(

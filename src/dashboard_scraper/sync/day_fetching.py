@@ -27,6 +27,7 @@ from dashboard_scraper.sources.interface import Estimate, Source
 from dashboard_scraper.sources.rest.turns import Turns
 from dashboard_scraper.spans import span
 from dashboard_scraper.store import Store, Stored
+from dashboard_scraper.sync.cost_rules import CostRules
 from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord
 from dashboard_scraper.sync.workers import each_done
@@ -64,7 +65,7 @@ class Job(msgspec.Struct, frozen=True):
     workers: int
     caution: Caution
     recheck_days: int
-    cost_settle_days: int
+    cost_rules: CostRules
     clock: Clock
     progress: Progress
     rules: Rules

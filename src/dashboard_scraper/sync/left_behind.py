@@ -73,7 +73,7 @@ def warn_of_left_behind(job: Job, reader: Reader, source: Source, window: Window
         Window(oldest, newest),
         now,
         settle_days=job.caution.settle_days,
-        cost_settle_days=job.cost_settle_days if has_costs else None,
+        cost_settle_days=job.cost_rules.settle_days if has_costs else None,
     )
     found = (("last fetched before they had settled", left.unsettled), ("missing", left.missing))
     if days := sorted({*left.unsettled, *left.missing}):

@@ -63,7 +63,7 @@ def planned(
     """The plan of a run at this moment; `bring_up_to_date` says what the options mean."""
     with job.store.reading() as reader:
         stored = reader.judged_ledger(source.name, window)
-        for_costs = days_for_costs(reader, source, stored, job.cost_settle_days, now)
+        for_costs = days_for_costs(reader, source, stored, job.cost_rules, now)
     wanted = _days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
     wanted = list(window.days()) if refresh else sorted({*wanted, *for_costs})
     published = source.published(now)
