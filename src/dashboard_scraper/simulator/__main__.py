@@ -14,6 +14,7 @@ from typing import get_args
 import msgspec
 
 from dashboard_scraper.model.dates import last_complete_days
+from dashboard_scraper.simulator.copilot_api import ENTERPRISE
 from dashboard_scraper.simulator.costs import Billing
 from dashboard_scraper.simulator.dashboard_api import Paging
 from dashboard_scraper.simulator.organization import Organization
@@ -21,8 +22,8 @@ from dashboard_scraper.simulator.server import Simulator
 
 
 def main() -> int:
-    """Print one JSON line with `url`, `cookie`, `token` and `pid` once the simulator accepts
-    requests.
+    """Print one JSON line once the simulator accepts requests: with its `url`, its `pid`, and what
+    each of its APIs takes as credentials.
 
     When it is stopped, print a second line with the number of `requests` that it answered, and the
     `cpu_seconds` that it used for them.
@@ -47,12 +48,22 @@ def main() -> int:
     with simulator:
         if options.warm_days:
             simulator.prepare(last_complete_days(options.warm_days, organization.today).days())
-        where = {"url": simulator.url, "cookie": simulator.cookie, "token": simulator.token}
-        _print({**where, "pid": os.getpid()})
+        _print({"url": simulator.url, **_credentials(simulator), "pid": os.getpid()})
         ready = time.process_time()
         stop.wait()
     _print({"requests": simulator.count(), "cpu_seconds": time.process_time() - ready})
     return 0
+
+
+def _credentials(simulator: Simulator) -> dict[str, object]:
+    return {
+        "cookie": simulator.cookie,  # the dashboard's session
+        "token": simulator.token,  # of the Analytics API
+        "claude_code_key": simulator.claude_code.key,
+        "cursor_key": simulator.cursor.key,
+        "copilot_token": simulator.copilot.token,
+        "copilot_enterprise": ENTERPRISE,
+    }
 
 
 def _print(line: dict[str, object]) -> None:
