@@ -108,6 +108,20 @@ def test_costs_of_a_fall_that_somebody_accepted_are_no_doubt(home: Home, claude:
 
 
 @pytest.mark.slow
+def test_usage_that_grows_does_not_explain_a_loss(home: Home, claude: Simulator) -> None:
+    night(home, -4)  # the usage has not settled yet, so more of it is accepted at once
+    lose(claude, without_models(2))
+    claude.add_fault(Fault(edited(_one_session_more)))
+    night(home, -3, marked=True)
+
+
+def _one_session_more(body: dict[str, Any], _: Request) -> dict[str, Any]:
+    for record in body["data"]:
+        record["core_metrics"]["num_sessions"] += 1
+    return body
+
+
+@pytest.mark.slow
 def test_costs_of_a_day_in_doubt_come_with_its_usage(home: Home, claude: Simulator) -> None:
     """Although both have settled: otherwise costs would come from an answer that lacks people."""
     home.settings["COST_SETTLE_DAYS"] = "4"
