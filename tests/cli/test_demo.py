@@ -9,15 +9,15 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from conftest import Home, today, yesterday
-from dashboard_scraper.cli.demo import run_demo
+from dashboard_scraper.cli.demo import clock_of, run_demo
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.groups import sqlite_url
-from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, DASHBOARD
+from dashboard_scraper.sources.registry import ALL_SOURCES, ANALYTICS, CLAUDE_CODE, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import Report, read_report
 
-USERS = {ANALYTICS: 64, DASHBOARD: 12}
+USERS = {ANALYTICS: 56, DASHBOARD: 6}
 Demo = Callable[[str], tuple[Home, Report]]
 STORED = Window(today() - timedelta(84), yesterday())
 
@@ -81,29 +81,35 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
     assert home.run("status", "--max-age", "48h").code == 0
 
 
-@pytest.mark.parametrize(("hour", "newest"), [(0, timedelta(2)), (1, timedelta(1))])
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
-def test_demo_of_claude_code_works_soon_after_midnight(
-    home: Home, hour: int, newest: timedelta
-) -> None:
+def test_demo_of_claude_code_works_soon_after_midnight(home: Home) -> None:
     """Before one o'clock, the source does not have the report of the day before yet."""
-    half_past = datetime.combine(today(), time(hour, 30), UTC)
+    half_past = datetime.combine(today(), time(0, 30), UTC)
     run_demo(
         home.path,
         None,
-        users=6,
+        users=2,
         seed=1,
         source=CLAUDE_CODE,
         billing="dollars",
         clock=lambda: half_past,
     )
-    assert max(each.day for each in ledger_of(home, CLAUDE_CODE)) == today() - newest
+    assert max(each.day for each in ledger_of(home, CLAUDE_CODE)) == today() - timedelta(2)
 
 
+@pytest.mark.parametrize("source", [CLAUDE_CODE, ALL_SOURCES])
+def test_demo_of_claude_code_has_yesterday_from_one_o_clock_on(source: str) -> None:
+    one = datetime.combine(today(), time(1), UTC)
+    assert clock_of(source, lambda: one)() == one
+    assert clock_of(source, lambda: one - timedelta(seconds=1))() < one - timedelta(hours=1)
+
+
+@pytest.mark.usefixtures("csv_alone")  # the demo of one source writes all formats
 @pytest.mark.slow
 @pytest.mark.longest
 def test_demo_of_all_compares_four_assistants(home: Home) -> None:
-    result = home.run("demo", "--source", "all", "--users", "6")
+    result = home.run("demo", "--source", "all", "--users", "4")
     assert result.code == 0, result.err
     page = home.data / "demo" / REPORT
     assert result.out.splitlines()[-1] == page.as_uri()
