@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -29,9 +30,18 @@ def reads() -> Iterator[Counter[str]]:
 
 
 @pytest.fixture
-def csv_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def csv_alone() -> Iterator[None]:
     """Exports consist of CSV files and the manifest, for tests of what is fetched and stored.
 
     Writing all formats takes half of a run's time.
     """
-    monkeypatch.setattr(formats, "OUTPUTS", (CsvFiles,))
+    with only_csv():
+        yield
+
+
+@contextmanager
+def only_csv() -> Iterator[None]:
+    """The same for fixtures of several tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "OUTPUTS", (CsvFiles,))
+        yield

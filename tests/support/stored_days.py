@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -46,6 +48,11 @@ def backfill(home: Home, first: date, last: date, now: datetime = NOON) -> None:
 def fetch(home: Home, first: date, last: date, now: datetime = NOON) -> None:
     """Run `--daily` at that time."""
     fetch_daily(settings_of(home), Window(first, last), clock=lambda: now)
+
+
+def begin_with(home: Home, data: Path) -> None:
+    """Copy what runs in another home left, store and files, instead of running again."""
+    shutil.copytree(data, home.data, symlinks=True, dirs_exist_ok=True)
 
 
 def forget(home: Home, user: str, *, files: bool = False) -> None:

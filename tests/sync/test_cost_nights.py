@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from analytics_runs import point_to
 from conftest import Home, Start
 from dashboard_scraper.cli.commands.status import print_status, verify
 from dashboard_scraper.cli.fetching import fetch_daily
@@ -29,21 +31,44 @@ from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import edited, grouped, ungrouped
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import CostLedgerDay, store_at
-from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
+from stored_days import NOON, TODAY, backfill, begin_with, fetch, forget, march, settings_of, sql
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("csv_alone")]
 
 COST, BUDGETS = "cost-analytics", "get-user-budget-overrides"
 WINDOW = Window(march(1), march(9))
+SETTINGS = {"MAX_RETRIES": "0", "FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
 Log = pytest.LogCaptureFixture
+
+
+def organization() -> Organization:
+    return Organization(users=12, today=TODAY + timedelta(9))
 
 
 @pytest.fixture
 def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
     """A simulator whose today is 10 March 2025, and settings that ask for costs."""
-    home.settings |= {"MAX_RETRIES": "0", "FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
+    home.settings |= SETTINGS
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    return start_api(Organization(users=12, today=TODAY + timedelta(9)))
+    return start_api(organization())
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a home after a run at NOON."""
+    home = Home(tmp_path_factory.mktemp("first"))
+    with Simulator(organization(), rate_limit=False) as simulator:
+        point_to(home, simulator)
+        home.settings |= SETTINGS
+        run(home)
+    return home.data
+
+
+@pytest.fixture
+def fetched(home: Home, spring: Simulator, first_night: Path) -> Simulator:
+    """The same simulator, after a run at NOON."""
+    begin_with(home, first_night)
+    return spring
 
 
 def run(home: Home, now: datetime = NOON) -> None:
@@ -75,7 +100,7 @@ def asked(simulator: Simulator) -> Counter[str]:
 
 @pytest.mark.parametrize(
     ("store_url", "billing"),
-    [("sqlite", "dollars"), ("sqlite", "credits"), ("postgresql", "credits")],
+    [("sqlite", "dollars"), ("postgresql", "credits")],
     indirect=["store_url"],
 )
 def test_stored_costs_are_the_truth(
@@ -83,7 +108,7 @@ def test_stored_costs_are_the_truth(
 ) -> None:
     assert store_url == home.settings["STORE_URL"]
     home.settings |= {"FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
-    simulator = start_api(Organization(users=12, today=TODAY + timedelta(9)), billing=billing)
+    simulator = start_api(organization(), billing=billing)
     simulator.plant_huge_tokens(march(4))
     run(home)
     check_equal_to_truth(home, simulator)
@@ -95,48 +120,44 @@ def test_stored_costs_are_the_truth(
     assert budgets == [budget for budget in truth if budget.user in users]
 
 
-def test_second_night_asks_for_unsettled_days_only(home: Home, spring: Simulator) -> None:
-    run(home)
-    spring.requests.clear()
+def test_second_night_asks_for_unsettled_days_only(home: Home, fetched: Simulator) -> None:
+    fetched.requests.clear()
     run(home, NOON + timedelta(1))
     windows = [
         (body["start_date"], body["end_date"])
-        for each in spring.requests
+        for each in fetched.requests
         if each.endpoint == COST and (body := msgspec.json.decode(each.body))["group_by_keys"]
     ]
     # Seven days had passed since the first two days when they were fetched.
     assert windows == [("2025-03-03", "2025-03-03"), ("2025-03-04", "2025-03-09")]
 
 
-def test_late_revision_is_found_by_the_total(home: Home, spring: Simulator, caplog: Log) -> None:
+def test_late_revision_is_found_by_the_total(home: Home, fetched: Simulator, caplog: Log) -> None:
     home.settings["COST_SETTLE_DAYS"] = "0"
-    run(home)
-    spring.revise_costs(march(3))
-    spring.requests.clear()
+    fetched.revise_costs(march(3))
+    fetched.requests.clear()
     run(home, NOON + timedelta(1))
-    check_equal_to_truth(home, spring)
+    check_equal_to_truth(home, fetched)
     versions = {row.day: row.version for row in ledger(home)}
     assert versions == {day: 2 if day == march(3) else 1 for day in WINDOW.days()}
     assert f"the costs of {march(3)} were revised: " in caplog.text
 
 
 def test_costs_that_settled_after_their_days_left_the_window_are_named(
-    home: Home, spring: Simulator, caplog: Log
+    home: Home, fetched: Simulator, caplog: Log
 ) -> None:
-    run(home)
     after_a_break = NOON + timedelta(28)
-    spring.speak_for(Organization(users=2, today=after_a_break.date()))
+    fetched.speak_for(Organization(users=2, today=after_a_break.date()))
     for fetch_cost, first in (("auto", march(3)), ("false", march(7))):
         home.settings["FETCH_COST"] = fetch_cost
         caplog.clear()
         fetch_daily(settings_of(home), None, clock=lambda: after_a_break)
         assert f"run `backfill {first} {WINDOW.end}`" in caplog.text
-    assert spring.requests
+    assert fetched.requests
 
 
-def test_moved_costs_are_found_until_the_day_settles(home: Home, spring: Simulator) -> None:
-    run(home)
-    giver, taker = spring.move_costs(march(8))
+def test_moved_costs_are_found_until_the_day_settles(home: Home, fetched: Simulator) -> None:
+    giver, taker = fetched.move_costs(march(8))
     run(home, NOON + timedelta(1))
     rows = next(costs.costs for costs in stored(home) if costs.day == march(8))
     assert giver in rows
@@ -152,13 +173,12 @@ def test_tenant_without_costs_is_no_error(home: Home, start_api: Start, caplog: 
     assert len([each for each in caplog.messages if "cost" in each]) == 1
 
 
-def test_costs_that_are_not_offered_any_more_are_an_error(home: Home, spring: Simulator) -> None:
+def test_costs_that_are_not_offered_any_more_are_an_error(home: Home, fetched: Simulator) -> None:
     """There were costs before, so those of the next days are missing, which differs from none."""
-    run(home)
-    spring.add_fault(Fault(status(403), COST))
+    fetched.add_fault(Fault(status(403), COST))
     with pytest.raises(ContractBroken, match="does not offer costs any more"):
         run(home, NOON + timedelta(1))
-    check_equal_to_truth(home, spring)
+    check_equal_to_truth(home, fetched)
 
 
 def test_failing_costs_lose_no_other_figure(home: Home, spring: Simulator) -> None:
@@ -276,9 +296,8 @@ def test_difference_is_a_warning_where_wished(home: Home, spring: Simulator, cap
     assert "not add up" in caplog.messages[-1]
 
 
-@pytest.mark.usefixtures("spring")
+@pytest.mark.usefixtures("fetched")
 def test_forgotten_people_do_not_come_back(home: Home) -> None:
-    run(home)
     person = next(cost.user for costs in stored(home) for cost in costs.costs if "@" in cost.user)
     forget(home, person)
     run(home, NOON + timedelta(1))
@@ -304,30 +323,28 @@ def test_forgotten_people_do_not_come_with_first_costs(home: Home) -> None:
     assert len(stored(home)) == len(WINDOW)
 
 
-def test_removing_somebody_takes_no_costs_of_others(home: Home, spring: Simulator) -> None:
+def test_removing_somebody_takes_no_costs_of_others(home: Home, fetched: Simulator) -> None:
     """A person with costs but no usage on a day, such as a correction, was not removed from it."""
-    run(home)
     day = _corrected(home)
-    truth = spring.organization.costs
+    truth = fetched.organization.costs
     forget(home, person := next(user for user in users_of(home, day) if "@" in user))
-    spring.revise_costs(day)
+    fetched.revise_costs(day)
     run(home, NOON + timedelta(1))
     (row,) = (costs for costs in stored(home) if costs.day == day)
     assert row.costs == [cost for cost in truth.of_day(day).costs if cost.user != person]
 
 
 def test_day_without_a_removed_person_is_fetched_until_it_settles(
-    home: Home, spring: Simulator
+    home: Home, fetched: Simulator
 ) -> None:
     """The costs of other people may change as on any other day."""
     home.settings["SETTLE_DAYS"] = "0"
-    run(home)
     day = march(7)
-    giver, taker = spring.move_costs(day)
+    giver, taker = fetched.move_costs(day)
     forget(home, person := max(users_of(home, day) - {giver.user, taker.user}))
     run(home, NOON + timedelta(1))
     (row,) = (costs for costs in stored(home) if costs.day == day)
-    truth = spring.organization.costs.of_day(day).costs
+    truth = fetched.organization.costs.of_day(day).costs
     assert row.costs == [cost for cost in truth if cost.user != person]
     assert [each.day for each in ledger(home) if each.forgotten and each.day == day]
     versions = [each.version for each in ledger(home)]
@@ -336,13 +353,12 @@ def test_day_without_a_removed_person_is_fetched_until_it_settles(
 
 
 def test_log_of_a_revision_has_the_sums_without_removed_people(
-    home: Home, spring: Simulator, caplog: Log
+    home: Home, fetched: Simulator, caplog: Log
 ) -> None:
-    run(home)
     day = _corrected(home)
     forget(home, next(user for user in users_of(home, day) if "@" in user))
     before = ledger_of(home, day).sums.billed
-    spring.revise_costs(day)
+    fetched.revise_costs(day)
     run(home, NOON + timedelta(1))
     assert before != (after := ledger_of(home, day).sums.billed)
     assert f", billed {before} -> {after}," in caplog.text
@@ -353,17 +369,16 @@ def ledger_of(home: Home, day: date) -> CostLedgerDay:
     return row
 
 
-def test_somebody_with_costs_alone_does_not_come_back(home: Home, spring: Simulator) -> None:
-    run(home)
+def test_somebody_with_costs_alone_does_not_come_back(home: Home, fetched: Simulator) -> None:
     day = _corrected(home)
     rows = next(costs.costs for costs in stored(home) if costs.day == day)
     person = next(cost.user for cost in rows if cost.user and cost.user not in users_of(home, day))
     forget(home, person)
-    spring.revise_costs(day)
+    fetched.revise_costs(day)
     run(home, NOON + timedelta(1))
     (row,) = (costs for costs in stored(home) if costs.day == day)
     assert row.costs == [
-        cost for cost in spring.organization.costs.of_day(day).costs if cost.user != person
+        cost for cost in fetched.organization.costs.of_day(day).costs if cost.user != person
     ]
 
 
@@ -388,26 +403,24 @@ def test_export_run_fetches_costs_too(home: Home, spring: Simulator) -> None:
     assert asked(spring)[BUDGETS] > 0
 
 
-def test_run_for_old_days_keeps_budgets(home: Home, spring: Simulator) -> None:
+def test_run_for_old_days_keeps_budgets(home: Home, fetched: Simulator) -> None:
     """Budgets are current ones, also of people who were not active on the days of the run."""
 
     def limits() -> list[Budget]:
         with store_at(settings_of(home).store_url).reading() as reader:
             return reader.budgets(ANALYTICS)
 
-    run(home)
     before = limits()
     old = march(1) - timedelta(days=200)
     backfill(home, old, old)
-    assert limits() == before == spring.organization.costs.budgets()[: len(before)] != []
+    assert limits() == before == fetched.organization.costs.budgets()[: len(before)] != []
 
 
 def test_limits_that_nobody_confirms_are_removed(
-    home: Home, spring: Simulator, caplog: Log
+    home: Home, fetched: Simulator, caplog: Log
 ) -> None:
     """They would look current for ever."""
-    run(home)
-    spring.add_fault(Fault(status(404), BUDGETS))
+    fetched.add_fault(Fault(status(404), BUDGETS))
     run(home, NOON + timedelta(1))
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.budgets(ANALYTICS) == []
@@ -437,11 +450,9 @@ def test_status_shows_costs(
     assert costs["unreconciled"][-1]["day"] == "2025-03-09"
 
 
-def test_stale_costs_make_status_fail(home: Home, spring: Simulator) -> None:
+def test_stale_costs_make_status_fail(home: Home, fetched: Simulator) -> None:
     """Fresh figures must not hide that costs stopped arriving."""
-    run(home)
-    home.settings["MAX_RETRIES"] = "0"
-    spring.add_fault(Fault(status(500), COST))
+    fetched.add_fault(Fault(status(500), COST))
     with pytest.raises(SourceUnavailable):
         backfill(home, march(10), march(11), NOON + timedelta(2))
 
@@ -456,9 +467,8 @@ def test_stale_costs_make_status_fail(home: Home, spring: Simulator) -> None:
     look(2)
 
 
-def test_verify_finds_damaged_costs(home: Home, spring: Simulator) -> None:
-    assert spring.organization
-    run(home)
+def test_verify_finds_damaged_costs(home: Home, fetched: Simulator) -> None:
+    assert fetched.organization
     verify(settings_of(home))
     url = settings_of(home).store_url
     sql(url, "UPDATE cost_day SET billed = '7' WHERE day = '2025-03-04'")
