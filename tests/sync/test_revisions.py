@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,19 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
-from databases import on_sqlite
 from effects import of_list
-from stored_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, ledger, stored_users
+from reads_and_writes import only_csv
+from stored_days import (
+    NOON,
+    TENANT,
+    TODAY,
+    USERS,
+    answer_with_nobody,
+    begin_with,
+    fetch,
+    ledger,
+    stored_users,
+)
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
@@ -40,11 +51,36 @@ Log = pytest.LogCaptureFixture
 def spring(start: Start, home: Home) -> Simulator:
     """A simulator that also knows the days of the following nights.
 
-    The store is SQLite, unless a test asks for `in_each_store`: these tests concern the code above
-    it.
+    The store is SQLite: these tests concern the code above it.
     """
-    home.settings |= {"MAX_RETRIES": "0", "STORE_URL": sqlite_url(home.data / "usage.db")}
-    return start(Organization(users=20, today=TODAY + timedelta(9)))
+    home.settings |= settings(home)
+    return start(organization())
+
+
+def settings(home: Home) -> dict[str, str]:
+    return {"MAX_RETRIES": "0", "STORE_URL": sqlite_url(home.data / "usage.db")}
+
+
+def organization() -> Organization:
+    return Organization(users=20, today=TODAY + timedelta(9))
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a home after a run at NOON of TODAY."""
+    home = Home(tmp_path_factory.mktemp("first"))
+    with Simulator(organization()) as simulator, only_csv():
+        home.settings |= {**settings(home), "METRICS_API_BASE_URL": simulator.url}
+        home.sign_in(simulator)
+        assert run(home) == 0
+    return home.data
+
+
+@pytest.fixture
+def fetched(home: Home, spring: Simulator, first_night: Path) -> Simulator:
+    """The same simulator, after a run at NOON of TODAY."""
+    begin_with(home, first_night)
+    return spring
 
 
 def run(home: Home, night: int = 0, first: date = FIRST, last: date = LAST) -> int:
@@ -75,12 +111,11 @@ def states(home: Home, day: date) -> list[VersionState | None]:
 
 
 @pytest.mark.slow
-def test_night_of_empty_answers_changes_nothing(home: Home, spring: Simulator) -> None:
-    assert run(home) == 0
+def test_night_of_empty_answers_changes_nothing(home: Home, fetched: Simulator) -> None:
     before = stored_users(home)
     for day in WINDOW.days():
-        answer_with_nobody(spring, day)
-    spring.add_fault(Fault(zero_totals(), TENANT))
+        answer_with_nobody(fetched, day)
+    fetched.add_fault(Fault(zero_totals(), TENANT))
     with pytest.raises(RevisionsHeld, match=r"10 days|held") as caught:
         fetch(home, FIRST, LAST, NOON + NIGHT)
     assert caught.value.exit_code == 10
@@ -88,7 +123,7 @@ def test_night_of_empty_answers_changes_nothing(home: Home, spring: Simulator) -
     rows = ledger(home)
     active = [day for day, row in rows.items() if row.status is Status.COMPLETE]
     assert active == [day for day, row in rows.items() if "nobody is active" in (row.held or "")]
-    spring.clear_faults()
+    fetched.clear_faults()
     assert run(home, 2) == 0
     assert stored_users(home) == before
     assert [row.held for row in ledger(home).values()] == [None] * 10
@@ -105,11 +140,10 @@ def zero_totals() -> Any:
 
 @pytest.mark.slow
 def test_answer_repeated_on_two_days_is_accepted(
-    home: Home, spring: Simulator, caplog: Log
+    home: Home, fetched: Simulator, caplog: Log
 ) -> None:
-    assert run(home) == 0
-    answer_with_nobody(spring, SETTLED)
-    spring.add_fault(Fault(minus_day(spring, SETTLED), TENANT))
+    answer_with_nobody(fetched, SETTLED)
+    fetched.add_fault(Fault(minus_day(fetched, SETTLED), TENANT))
     newer, newest = LAST + NIGHT, LAST + 2 * NIGHT
     assert [run(home, 1, last=newer) for _ in range(2)] == [10, 10]
     beside = f"fetched when answers for {SETTLED} were held"
@@ -148,16 +182,15 @@ def minus_day(sim: Simulator, day: date) -> Any:
 
 
 def hold(home: Home, sim: Simulator) -> None:
-    """A run in which the revision of SETTLED is held."""
-    assert run(home) == 0
+    """A second run, in which the revision of SETTLED is held."""
     answer_with_nobody(sim, SETTLED)
     sim.add_fault(Fault(minus_day(sim, SETTLED), TENANT))
     assert run(home, 1) == 10
 
 
 @pytest.mark.slow
-def test_held_revisions_are_listed_and_accepted(home: Home, in_each_store: Simulator) -> None:
-    hold(home, in_each_store)
+def test_held_revisions_are_listed_and_accepted(home: Home, fetched: Simulator) -> None:
+    hold(home, fetched)
     listed = home.run("revisions")
     assert (listed.code, listed.out.count("\n")) == (0, 1)
     assert listed.out.startswith(f"{SETTLED} held, repeated on 0 of 2 later days: nobody is active")
@@ -168,10 +201,9 @@ def test_held_revisions_are_listed_and_accepted(home: Home, in_each_store: Simul
     assert "no revision is held" in home.run("revisions").out
 
 
-@on_sqlite
 @pytest.mark.slow
-def test_repeated_revision_stays_rejected(home: Home, in_each_store: Simulator) -> None:
-    hold(home, in_each_store)
+def test_repeated_revision_stays_rejected(home: Home, fetched: Simulator) -> None:
+    hold(home, fetched)
     before = stored_users(home)
     assert home.run("revisions", "reject", f"{SETTLED}").out == f"{SETTLED} rejected\n"
     assert [run(home, night) for night in (2, 3, 4)] == [0, 0, 0]
@@ -188,8 +220,8 @@ REFUSED = {
 
 
 @pytest.mark.slow
-def test_decision_without_held_day_is_refused(home: Home, spring: Simulator) -> None:
-    hold(home, spring)
+def test_decision_without_held_day_is_refused(home: Home, fetched: Simulator) -> None:
+    hold(home, fetched)
     for words, reason in REFUSED.items():
         refused = home.run("revisions", *words)
         assert refused.code == 2
@@ -198,8 +230,8 @@ def test_decision_without_held_day_is_refused(home: Home, spring: Simulator) -> 
 
 
 @pytest.mark.slow
-def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulator) -> None:
-    hold(home, spring)
+def test_history_prints_changes_by_person_and_metric(home: Home, fetched: Simulator) -> None:
+    hold(home, fetched)
     active = [each.user for each in stored_users(home)[SETTLED] if is_active(each.figures)]
     printed = home.run("history", f"{SETTLED}").out
     assert f"{SETTLED} ({DASHBOARD}): 2 versions\nheld: nobody is active any more" in printed
@@ -214,67 +246,61 @@ def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulat
 
 
 @pytest.mark.slow
-def test_unsettled_day_may_gain_but_not_lose(home: Home, spring: Simulator) -> None:
-    assert run(home) == 0
-    spring.revise(LAST)
+def test_unsettled_day_may_gain_but_not_lose(home: Home, fetched: Simulator) -> None:
+    fetched.revise(LAST)
     assert run(home, 1) == 0
     assert states(home, LAST) == [VersionState.SUPERSEDED, None]
-    spring.add_fault(Fault(scaled(FIELDS[CHAT], 0.5), USERS, LAST))
+    fetched.add_fault(Fault(scaled(FIELDS[CHAT], 0.5), USERS, LAST))
     assert run(home, 2) == 10
     assert CHAT.name in (ledger(home)[LAST].held or "")
 
 
 @pytest.mark.slow
-def test_large_gain_of_settled_day_is_held(home: Home, spring: Simulator) -> None:
+def test_large_gain_of_settled_day_is_held(home: Home, fetched: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "10", "REVISION_LIMIT": "30"}
-    assert run(home) == 0
-    spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 1.2), USERS, SETTLED))
+    fetched.add_fault(Fault(scaled(FIELDS[ACCEPTED], 1.2), USERS, SETTLED))
     assert run(home, 1) == 0
     assert states(home, SETTLED) == [VersionState.SUPERSEDED, None]
-    spring.clear_faults()
-    spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 2), USERS, SETTLED))
+    fetched.clear_faults()
+    fetched.add_fault(Fault(scaled(FIELDS[ACCEPTED], 2), USERS, SETTLED))
     assert run(home, 2) == 10
 
 
 @pytest.mark.slow
-def test_small_changes_in_one_direction_are_held(home: Home, spring: Simulator) -> None:
+def test_small_changes_in_one_direction_are_held(home: Home, fetched: Simulator) -> None:
     home.settings["RECHECK_DAYS"] = "10"
-    assert run(home) == 0
     days = [FIRST + timedelta(number) for number in range(6)]
     for day in days:
-        spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.95), USERS, day))
+        fetched.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.95), USERS, day))
     assert run(home, 1) == 10
     (reason,) = {row.held for row in ledger(home).values()} - {None}
     assert f"days lose {ACCEPTED.name} at once" in (reason or "")
 
 
 @pytest.mark.slow
-def test_settled_day_is_rechecked_without_new_totals(home: Home, spring: Simulator) -> None:
+def test_settled_day_is_rechecked_without_new_totals(home: Home, fetched: Simulator) -> None:
     """The tenant's totals do not include accepted completions; the oldest day comes first."""
     home.settings["RECHECK_DAYS"] = "2"
-    assert run(home) == 0
-    spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.1), USERS, FIRST))
+    fetched.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.1), USERS, FIRST))
     assert run(home, 1) == 10
     assert ACCEPTED.name in (ledger(home)[FIRST].held or "")
 
 
 @pytest.mark.slow
-def test_each_settled_day_gets_its_recheck(home: Home, spring: Simulator) -> None:
+def test_each_settled_day_gets_its_recheck(home: Home, fetched: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "2", "SETTLE_DAYS": "0"}
-    assert run(home) == 0
     read: list[date | None] = []
     for night in range(1, 6):
-        spring.requests.clear()
+        fetched.requests.clear()
         assert run(home, night) == 0
-        read += [r.day for r in spring.requests if r.endpoint == USERS]
+        read += [r.day for r in fetched.requests if r.endpoint == USERS]
     assert sorted(filter(None, read)) == list(WINDOW.days())
 
 
 @pytest.mark.slow
-def test_figures_of_another_day_are_held(home: Home, spring: Simulator) -> None:
+def test_figures_of_another_day_are_held(home: Home, fetched: Simulator) -> None:
     """Once the source has repeated them, they are accepted but marked as suspicious."""
-    assert run(home) == 0
-    spring.add_fault(Fault(as_on(spring, SETTLED - NIGHT), USERS, LAST))
+    fetched.add_fault(Fault(as_on(fetched, SETTLED - NIGHT), USERS, LAST))
     assert run(home, 1) == 10
     reason = f"the same figures as {SETTLED - NIGHT}"
     assert reason in (ledger(home)[LAST].held or "")
@@ -357,24 +383,22 @@ def ranges_with(*days: date) -> Any:
 
 
 @pytest.mark.slow
-def test_day_failing_beside_contradiction_is_not_exported(home: Home, spring: Simulator) -> None:
-    assert run(home) == 0
-    spring.add_fault(Fault(ranges_with(SECOND, SETTLED), TENANT))
-    spring.add_fault(Fault(status(503), USERS, SECOND))
+def test_day_failing_beside_contradiction_is_not_exported(home: Home, fetched: Simulator) -> None:
+    fetched.add_fault(Fault(ranges_with(SECOND, SETTLED), TENANT))
+    fetched.add_fault(Fault(status(503), USERS, SECOND))
     assert run(home, 1) == 6
     states_of_days = {day["day"]: day["status"] for day in manifest(home)["days"]}
     assert [day for day, word in states_of_days.items() if word == "failed"] == [f"{SECOND}"]
 
 
 @pytest.mark.slow
-def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
+def test_failed_day_is_not_compared(home: Home, fetched: Simulator) -> None:
     """It would seem revised, and be requested once more."""
-    assert run(home) == 0
-    spring.revise(LAST)
-    spring.add_fault(Fault(status(503), USERS, LAST))
-    spring.requests.clear()
+    fetched.revise(LAST)
+    fetched.add_fault(Fault(status(503), USERS, LAST))
+    fetched.requests.clear()
     assert run(home, 1) == 6
-    assert spring.count(USERS, LAST) == 2
+    assert fetched.count(USERS, LAST) == 2
 
 
 @pytest.mark.slow
