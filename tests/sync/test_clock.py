@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -21,7 +22,6 @@ from stored_days import TENANT, USERS, ledger, settings_of
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
 OFFSETS = [timezone(timedelta(minutes=minutes)) for minutes in range(-12 * 60, 14 * 60 + 1, 15)]
-ZONES = ["Etc/GMT+12", "Asia/Kathmandu", "Pacific/Kiritimati"]
 SOURCE = "dashboard"
 SECOND = timedelta(seconds=1)
 
@@ -86,7 +86,7 @@ def run_week(home: Home, moment: datetime) -> None:
 
 
 @pytest.mark.usefixtures("file_store")
-@pytest.mark.parametrize(("moment", "day"), [*MOMENTS[1:3], *MOMENTS[6:8]])
+@pytest.mark.parametrize(("moment", "day"), [MOMENTS[1], MOMENTS[7]])
 @pytest.mark.slow
 def test_run_fetches_28_utc_days_before_its_moment(
     home: Home, start: Start, moment: datetime, day: date
@@ -104,7 +104,7 @@ def test_run_fetches_28_utc_days_before_its_moment(
 @pytest.mark.parametrize(
     ("store_url", "zone"),
     [
-        *(("sqlite", zone) for zone in ZONES),
+        ("sqlite", "Etc/GMT+12"),
         ("postgresql", "Pacific/Kiritimati"),
     ],
     indirect=True,
@@ -122,10 +122,12 @@ def test_machine_time_zone_changes_nothing(home: Home, start: Start) -> None:
     assert asked(sim, USERS) == [day - timedelta(number) for number in (3, 2, 1, 0)]
 
 
-@pytest.mark.parametrize("zone_name", ["Etc/GMT+12", "Pacific/Kiritimati"])
 @pytest.mark.slow
-def test_command_takes_its_day_from_utc(home: Home, sim: Simulator, zone_name: str) -> None:
-    home.settings["TZ"] = zone_name
+def test_command_takes_its_day_from_utc(home: Home, sim: Simulator) -> None:
+    """Where it is another day at the moment."""
+    zones = (ZoneInfo(name) for name in ("Etc/GMT+12", "Pacific/Kiritimati"))
+    elsewhere = next(zone for zone in zones if datetime.now(zone).date() != today())
+    home.settings["TZ"] = elsewhere.key
     assert home.run("--last-28-days").code == 0
     assert home.daily_folder.is_dir()
     assert asked(sim, USERS) == list(last_complete_days(28, today()).days())
@@ -160,7 +162,6 @@ LAST_INSTANT = "2024-02-29 23:59:59.999999"
     ("store_url", "first", "again"),
     [
         ("sqlite", "2024-03-01 00:00:00", range(27, 30)),
-        ("sqlite", LAST_INSTANT, range(26, 30)),
         ("postgresql", LAST_INSTANT, range(26, 30)),
         ("sqlite", "2024-02-29 00:00:00", range(26, 30)),
         ("sqlite", "2024-02-28 23:59:59", range(25, 30)),
