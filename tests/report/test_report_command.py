@@ -23,6 +23,7 @@ from report_reading import Report, read_report, without_code
 
 SCRIPT = "</script><script>alert(1)</script>"
 DAYS = list(MONTH.days())
+TWO_DAYS = (f"{yesterday() - timedelta(1)}", f"{yesterday()}")
 
 
 def report_of(home: Home, *words: str, code: int = 0) -> Report:
@@ -309,7 +310,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
-    result = home.run("--last-28-days")
+    result = home.run("--daily", *TWO_DAYS)
     (folder,) = result.paths
     assert result.pages == [folder / REPORT]
     assert sim.requests
@@ -329,9 +330,9 @@ def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
 def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
     """Even if an earlier run has stored it."""
     day = yesterday()
-    (folder,) = home.run("--last-28-days").paths
+    (folder,) = home.run("--daily", *TWO_DAYS).paths
     sim.add_fault(Fault(status(400), "user-feature-stats", day))
-    result = home.run("--last-28-days", "--refresh")
+    result = home.run("--daily", *TWO_DAYS, "--refresh")
     assert result.code == 6, result.err
     report = read_report(folder / REPORT)
     assert report.column("t-active", "Remark")[str(day)].startswith("missing")
@@ -341,7 +342,7 @@ def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
 
 @pytest.mark.slow
 def test_export_too_long_for_a_page_has_none(home: Home) -> None:
-    store_days(home, users(3), MONTH)
+    store_days(home, users(1), Window(LAST, LAST))
     out = home.path / "out"
     out.mkdir()
     (out / REPORT).write_text("of another window")
@@ -351,16 +352,15 @@ def test_export_too_long_for_a_page_has_none(home: Home) -> None:
     assert not (out / REPORT).exists()
     assert (out / f"{REPORT}.stale").exists()
     assert manifest(out)["report"] is None
-    for first, pages in ((MONTH.start, [out / REPORT]), (LAST - timedelta(1097), [])):
+    for first, pages in ((LAST, [out / REPORT]), (LAST - timedelta(1097), [])):
         result = home.run("export", str(first), str(LAST), "--out", str(out))
         assert result.pages == pages  # the second page is not printed, since days are missing
         assert (out / REPORT).exists()
 
 
 def test_failed_run_sets_the_page_aside(home: Home, sim: Simulator) -> None:
-    window = [f"{yesterday() - timedelta(1)}", f"{yesterday()}"]
-    (folder,) = home.run("--daily", *window).paths
+    (folder,) = home.run("--daily", *TWO_DAYS).paths
     sim.expire()
-    assert home.run("--daily", *window, "--refresh").code == 3
+    assert home.run("--daily", *TWO_DAYS, "--refresh").code == 3
     assert not (folder / REPORT).exists()
     assert (folder / f"{REPORT}.stale").is_file()

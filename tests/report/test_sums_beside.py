@@ -54,7 +54,11 @@ def _forget(store: Store) -> None:
     store.forget(MANY[0])
 
 
-@pytest.mark.parametrize("change", [_revise, _forget])
+@pytest.mark.parametrize(
+    ("store_url", "change"),
+    [("sqlite", _revise), ("postgresql", _forget)],
+    indirect=["store_url"],
+)
 @pytest.mark.slow
 def test_no_sums_of_what_the_reader_does_not_see(
     store: Store, change: Callable[[Store], object]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
 
@@ -13,6 +18,7 @@ from dashboard_scraper.model.dates import Window, is_weekend
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import COUNTS, Figures, parts_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
@@ -78,11 +84,41 @@ def store_days(
     source: str = DASHBOARD,
 ) -> None:
     """Store the days of a window, except for the missing ones."""
-    home.settings.setdefault("STORE_URL", f"sqlite:///{home.data / 'usage.db'}")
+    file = home.data / "usage.db"
+    url = home.settings.setdefault("STORE_URL", sqlite_url(file))
     home.data.mkdir(exist_ok=True)
-    store = store_at(home.settings["STORE_URL"])
-    with store.locked(), store.opened():
-        for day in window.days():
-            if day not in missing:
-                found = [] if day in empty else user_days(names, day)
-                store.put(source, change(DayUsage(day, found, {})), FETCHED)
+    days = _Days(tuple(names), window, frozenset(missing), frozenset(empty), change, source)
+    if url == sqlite_url(file) and not file.exists():
+        file.touch(0o600)
+        file.write_bytes(_store_with(days))
+    else:
+        days.put(url)
+
+
+@dataclass(frozen=True)
+class _Days:
+    """What to store."""
+
+    names: tuple[str, ...]
+    window: Window
+    missing: frozenset[date]
+    empty: frozenset[date]
+    change: Change
+    source: str
+
+    def put(self, url: str) -> None:
+        store = store_at(url)
+        with store.locked(), store.opened():
+            for day in self.window.days():
+                if day not in self.missing:
+                    found = [] if day in self.empty else user_days(self.names, day)
+                    store.put(self.source, self.change(DayUsage(day, found, {})), FETCHED)
+
+
+@lru_cache(maxsize=16)
+def _store_with(days: _Days) -> bytes:
+    """The file of a new store with these days: many tests begin with the same ones."""
+    with TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")) as folder:
+        file = Path(folder) / "usage.db"
+        days.put(sqlite_url(file))
+        return file.read_bytes()
