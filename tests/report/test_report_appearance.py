@@ -263,8 +263,9 @@ def test_long_names_of_users_are_whole(screen: Screen) -> None:
     assert chromium.execute_script(script, name)
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280, 2200])
-@pytest.mark.parametrize("name", [GAPS, FULL])
+@pytest.mark.parametrize(
+    ("name", "width"), [(GAPS, 360), (GAPS, 2200), (FULL, 360), (FULL, 768), (FULL, 1280)]
+)
 @pytest.mark.slow
 def test_page_fits_the_screen(name: str, width: int, screen: Screen) -> None:
     """Nothing is wider than the screen, charts are drawn to size, and dates do not overlap."""
@@ -357,8 +358,9 @@ def test_lines_that_coincide_are_both_visible(width: int, screen: Screen) -> Non
         assert chart[2] <= left < right <= chart[3]
 
 
-@pytest.mark.parametrize("width", [360, 390, 768])
-@pytest.mark.parametrize("name", [FULL, DAY])
+@pytest.mark.parametrize(
+    ("name", "width"), [(FULL, 360), (FULL, 390), (FULL, 768), (DAY, 360), (DAY, 768)]
+)
 @pytest.mark.slow
 def test_no_blank_band_above_a_table(name: str, width: int, screen: Screen) -> None:
     chromium = screen.look(name, width)

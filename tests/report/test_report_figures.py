@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, twelve_users, yesterday
+from conftest import WEEK, WEEK_JOB, Home, Start, twelve_users, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import DetailStatus, store_at
+from databases import on_sqlite
 from filled_store import FETCHED, SOURCE, put, user
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import Report, read_report
@@ -54,19 +55,19 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+def week(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """A daily export from the dashboard, and the page of its store."""
-    home = Home(tmp_path_factory.mktemp("month"))
+    home = Home(tmp_path_factory.mktemp("week"))
     with Simulator(twelve_users()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
         home.sign_in(simulator)
-        (folder,) = home.run("--last-28-days").paths
+        (folder,) = home.run(*WEEK_JOB).paths
     return folder, report_of(home)
 
 
 @pytest.mark.slow
-def test_report_csv_and_json_agree(month: tuple[Path, Report]) -> None:
-    folder, report = month
+def test_report_csv_and_json_agree(week: tuple[Path, Report]) -> None:
+    folder, report = week
     whole = records(folder / "copilot_metrics_aggregated.json")
     rows = csv_rows(sorted(folder.glob("*.csv")))
     for key, counter, metrics in (
@@ -96,10 +97,10 @@ def _named(name: str) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_each_day_agrees_with_its_files(month: tuple[Path, Report]) -> None:
-    folder, report = month
+def test_each_day_agrees_with_its_files(week: tuple[Path, Report]) -> None:
+    folder, report = week
     active = report.column("t-active", "Daily active people")
-    assert len(active) == 28
+    assert len(active) == len(WEEK)
     for day, count in active.items():
         rows = csv_rows([folder / f"augment_metrics_{day}.csv"])
         assert int(count) == len(records(folder / f"copilot_metrics_{day}.json"))
@@ -126,6 +127,7 @@ def test_rates_agree_with_the_csv(home: Home, start: Start) -> None:
             assert float(text.strip("%")) == pytest.approx(float(by_csv.strip("%")), abs=0.0551)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url: str) -> None:
     assert home.settings["STORE_URL"] == store_url
