@@ -154,13 +154,13 @@ def trials(
 
 @pytest.mark.parametrize(
     ("empty_place", "times"),
-    [("sqlite", 4), ("postgresql", 2), ("pgbouncer", 1)],
+    [("sqlite", 2), ("postgresql", 1), ("pgbouncer", 1)],
     indirect=["empty_place"],
 )
 @pytest.mark.slow
 @pytest.mark.longest
 def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, times: int) -> None:
-    """Every second time, a run is killed that had started on what another killed run left."""
+    """The first time, a run is killed that had started on what another killed run left."""
     chance = random.Random(empty_place.partition(":")[0])
     seconds = trials.finish()
 
@@ -173,7 +173,7 @@ def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, time
 
     for number in range(times):
         trials.start_over()
-        for _ in range(1 + number % 2):
+        for _ in range(2 - number):
             # On a faster machine, the run may end before its moment; then try another moment.
             while not is_killed_before_its_end():
                 trials.start_over()
@@ -204,7 +204,7 @@ def test_kill_between_pages_stores_no_part_of_the_day(trials: Trials, simulator:
 
 @pytest.mark.parametrize(
     ("empty_place", "nth"),
-    [*(("sqlite", nth) for nth in (1, 2, 3, 6, DAYS + 3)), ("postgresql", 3), ("postgresql", 6)],
+    [("sqlite", 2), ("sqlite", 6), ("postgresql", 3), ("postgresql", 6)],
     indirect=["empty_place"],
 )
 @pytest.mark.slow
@@ -247,7 +247,7 @@ def test_kill_before_store_is_renamed_leaves_none(trials: Trials) -> None:
 
 
 @pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("nth", [1, FILES // 2, FILES])
+@pytest.mark.parametrize("nth", [FILES // 2, FILES])
 @pytest.mark.slow
 def test_kill_between_renames_leaves_complete_files(trials: Trials, nth: int) -> None:
     trials.kill_at(Trap("os.rename", nth, OUTPUT))

@@ -25,6 +25,7 @@ from dashboard_scraper.publication import PartOfPublication, Publication, write_
 from dashboard_scraper.simulator import Fault, Simulator, status
 
 DAY = f"{yesterday()}"
+TWO_DAYS = ("--daily", f"{yesterday() - timedelta(1)}", DAY)
 USERS = "user-feature-stats"
 
 
@@ -395,7 +396,7 @@ def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
 @pytest.mark.usefixtures("sim")
 @pytest.mark.parametrize(
     ("blocks", "words"),
-    [(0, (DAY,)), (1, (DAY,)), (1, ("--daily", f"{yesterday() - timedelta(1)}", DAY))],
+    [(0, (DAY,)), (1, TWO_DAYS)],
 )
 @pytest.mark.slow
 def test_file_is_written_completely_or_not_at_all(
@@ -434,7 +435,7 @@ def fill(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("sim")
-@pytest.mark.parametrize("words", [(DAY,), ("--last-28-days",)])
+@pytest.mark.parametrize("words", [(DAY,), TWO_DAYS])
 @pytest.mark.slow
 def test_full_disk_leaves_no_partial_file(
     home: Home, small_disk: Path, words: tuple[str, ...]

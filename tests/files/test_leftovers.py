@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -142,34 +142,38 @@ def test_run_removes_leftovers_in_every_folder(home: Home, form: str) -> None:
 
 
 @pytest.mark.usefixtures("spring")
-@pytest.mark.parametrize("form", ["export", "parquet", "report", "convert", "out", "session"])
 @pytest.mark.slow
-def test_commands_without_lock_clean_their_folder(home: Home, form: str) -> None:
+def test_commands_without_lock_clean_their_folder(home: Home) -> None:
     fetch(home, march(5), march(5))
     window, settings = Window(march(5), march(5)), settings_of(home)
-    place = home.path / "place"
-    place.mkdir()
-    folders = {
-        "export": [place, place / "github_reports"],
-        "parquet": [place / f"day={march(5)}"],
-        "report": [home.data],
-        "session": [home.cookie_file.parent],
-    }.get(form, [place])
-    kill_a_program_that_writes_in(folders)
-    if form == "export":
-        export_files(settings, window, place)
-    elif form == "parquet":
-        export_parquet(settings, window, str(place))
-    elif form == "report":
-        write_report(settings, window, NOON)
-    elif form == "convert":
-        (csv,) = home.data.glob("daily_*/*.csv")
-        convert(settings, csv, (march(5), None, None), place / "figures.json")
-    elif form == "out":
-        fetch_period(settings, NOON, window, place / "figures.csv")
-    else:
-        save_cookies(home.cookie_file, {"_session": "x"}, "http://127.0.0.1:1")
-    assert [left for folder in folders for left in temporary(folder)] == []
+    (csv,) = home.data.glob("daily_*/*.csv")
+    export, parquet, conversion, period = (home.path / name for name in "abcd")
+    commands: list[tuple[list[Path], Callable[[], object]]] = [
+        (
+            [export, export / "github_reports"],
+            lambda: export_files(settings, window, export),
+        ),
+        (
+            [parquet / f"day={march(5)}"],
+            lambda: export_parquet(settings, window, str(parquet)),
+        ),
+        ([home.data], lambda: write_report(settings, window, NOON)),
+        (
+            [conversion],
+            lambda: convert(settings, csv, (march(5), None, None), conversion / "figures.json"),
+        ),
+        ([period], lambda: fetch_period(settings, NOON, window, period / "figures.csv")),
+        (
+            [home.cookie_file.parent],
+            lambda: save_cookies(home.cookie_file, {"_session": "x"}, "http://127.0.0.1:1"),
+        ),
+    ]
+    kill_a_program_that_writes_in(folder for folders, _ in commands for folder in folders)
+    for folders, command in commands:
+        # Names of folders inside are found too.
+        assert all(temporary(folder) for folder in folders), "another command cleaned it"
+        command()
+        assert [left for folder in folders for left in temporary(folder)] == []
 
 
 def test_leftovers_behind_link_are_removed(tmp_path: Path) -> None:
