@@ -296,10 +296,10 @@ def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
 
 
 @pytest.mark.slow
-def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
+def test_week_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     home.settings["FETCH_CREDITS"] = "true"
-    sim = start_api(Organization(users=50, today=TODAY), billing="credits")
-    window = last_complete_days(28, TODAY)
+    sim = start_api(Organization(users=220, today=TODAY), billing="credits")
+    window = last_complete_days(7, TODAY)
     backfill(home, window.start, window.end)
     expected = in_organization(sim, window.start, window.end)
     assert sim.count(CREDITS) == -(-len(expected) // 500) > 1

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,8 @@ from dashboard_scraper.sources.registry import CLAUDE_CODE, DASHBOARD
 from dashboard_scraper.store import store_at
 from fast_time import FastTime
 from notification_sinks import HttpSink, http_sink
-from stored_days import USERS, settings_of, stored_users
+from reads_and_writes import only_csv
+from stored_days import USERS, begin_with, settings_of, stored_users
 
 pytestmark = [pytest.mark.usefixtures("csv_alone", "store"), pytest.mark.slow]
 
@@ -37,7 +39,29 @@ def store(home: Home) -> None:
 
 @pytest.fixture
 def sim(start: Start) -> Simulator:
-    return start(Organization(users=PEOPLE, today=date(2026, 3, 12)))
+    return start(organization())
+
+
+def organization() -> Organization:
+    return Organization(users=PEOPLE, today=date(2026, 3, 12))
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a home in which the process ran at NOON for the first time."""
+    home = Home(tmp_path_factory.mktemp("first"))
+    with Simulator(organization()) as simulator, only_csv():
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        home.sign_in(simulator)
+        watch_until(home, FastTime(NOON, NOON + timedelta(minutes=10)))
+    return home.data
+
+
+@pytest.fixture
+def begun(home: Home, sim: Simulator, first_run: Path) -> None:
+    """The first run is over, and the process has stopped."""
+    assert sim.url
+    begin_with(home, first_run)
 
 
 @pytest.fixture
@@ -111,23 +135,25 @@ def test_exit_without_a_signal_is_no_stop(home: Home) -> None:
     assert ending.value.code == 3
 
 
+@pytest.mark.usefixtures("begun")
 def test_night_is_not_taken_for_done_by_a_run_of_a_clock_that_was_ahead(
     home: Home, sim: Simulator
 ) -> None:
     """For an hour of the first evening, the clock shows a time after the next night but one."""
-    watch_until(home, FastTime(NOON, at("02 20:00")))
+    watch_until(home, FastTime(at("02 19:00"), at("02 20:00")))
     watch_until(home, FastTime(at("04 03:05"), at("04 04:00")))
-    watch_until(home, FastTime(at("02 21:00"), at("04 06:00")))
+    watch_until(home, FastTime(at("02 21:00"), at("04 04:00")))
     nights = ["02 12:00 0", "04 03:05 0", "03 03:05 0", "04 03:05 0"]
     assert ran(home) == nights
     assert_days_are_true(home, sim, date(2026, 3, 3))
 
 
+@pytest.mark.usefixtures("begun")
 def test_source_that_is_down_is_tried_every_hour(
     home: Home, sim: Simulator, sink: HttpSink
 ) -> None:
     home.settings |= {"MAX_RETRIES": "0", "MAX_CONCURRENCY": "1"}
-    time = FastTime(NOON, at("03 08:00"))
+    time = FastTime(at("03 02:00"), at("03 08:00"))
     time.at = [
         (at("03 03:00"), lambda: sim.add_fault(Fault(status(503)))),
         (at("03 04:30"), sim.clear_faults),
@@ -138,12 +164,13 @@ def test_source_that_is_down_is_tried_every_hour(
     assert_days_are_true(home, sim, date(2026, 3, 2))
 
 
+@pytest.mark.usefixtures("begun")
 def test_night_that_ends_on_another_day_misses_none_of_its_days(
     home: Home, sim: Simulator, sink: HttpSink
 ) -> None:
     """A day that ended meanwhile is left to the next night."""
     home.settings["SCHEDULE"] = "50 23 * * *"
-    time = FastTime(NOON, at("03 08:00"))
+    time = FastTime(at("02 22:00"), at("03 08:00"))
 
     def slow(answer: Answer, _request: Request) -> Answer:
         time.spend(timedelta(minutes=20))
@@ -156,6 +183,7 @@ def test_night_that_ends_on_another_day_misses_none_of_its_days(
     assert_days_are_true(home, sim, date(2026, 3, 1))
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize(
     ("until", "runs", "told"),
     [
@@ -169,7 +197,7 @@ def test_store_that_another_run_has_is_told_at_the_second_attempt(
     """Most likely another `watch` does the same job; the monitor receives no failure either."""
     home.settings["HEARTBEAT_URL"] = f"{sink.url}/ping"
     with contextlib.ExitStack() as other:
-        time = FastTime(NOON, at("03 08:00"))
+        time = FastTime(at("03 02:00"), at("03 08:00"))
         store = store_at(home.settings["STORE_URL"])
         time.at = [
             (at("03 03:00"), lambda: other.enter_context(store.locked())),
@@ -183,9 +211,8 @@ def test_store_that_another_run_has_is_told_at_the_second_attempt(
     assert_days_are_true(home, sim, date(2026, 3, 2))
 
 
-def test_expired_session_waits_for_a_sign_in(
-    home: Home, sim: Simulator, sink: HttpSink
-) -> None:
+@pytest.mark.usefixtures("begun")
+def test_expired_session_waits_for_a_sign_in(home: Home, sim: Simulator, sink: HttpSink) -> None:
     """The night without a session sends one request, and nothing more until somebody signs in, as a
     notification had asked before that night.
     """
@@ -209,7 +236,7 @@ def test_expired_session_waits_for_a_sign_in(
 
 def test_sign_in_while_another_source_is_fetched_is_used_at_once(home: Home, start: Start) -> None:
     """After the refusal, and before the end of the run."""
-    sim = start(Organization(users=PEOPLE, today=date(2026, 3, 12)), rate_limit=False)
+    sim = start(organization(), rate_limit=False)
     claude_code_runs.use(home, sim)
     del home.settings["METRICS_SOURCE"]
     home.settings |= {"SOURCES": f"{DASHBOARD},{CLAUDE_CODE}", "FETCH_COST": "false"}
