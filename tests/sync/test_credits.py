@@ -236,25 +236,26 @@ def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> N
     """No user-day and no file is lost; nothing of the wrong answer is stored."""
     effect, kind, words = ERRORS[name]
     spring.add_fault(Fault(effect, CREDITS))
+    first, last = march(4), march(5)
     with pytest.raises(kind, match=words) as caught:
-        fetch(home, FIRST, LAST)
-    assert f"credits of {FIRST} to {LAST} could not be fetched" in str(caught.value)
+        fetch(home, first, last)
+    assert f"credits of {first} to {last} could not be fetched" in str(caught.value)
     code = {UsageError: 2, SourceUnavailable: 4, ContractBroken: 5, SignInRequired: 3}[kind]
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
-    assert list(ledger(home, ANALYTICS)) == DAYS
-    assert len(home.own_files()) == len(DAYS) + 1
+    assert list(ledger(home, ANALYTICS)) == [first, last]
+    assert len(home.own_files()) == 2 + 1
     assert (days_with(home), stored_credits(home)) == ([], {})
     spring.clear_faults()
-    backfill(home, FIRST, LAST)
-    assert stored_credits(home) == in_organization(spring)
+    backfill(home, first, last)
+    assert stored_credits(home) == in_organization(spring, first, last)
 
 
 @pytest.mark.parametrize("effect", [twice(0), repeat_user()], ids=["at the end", "last again"])
 @pytest.mark.slow
 def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, CREDITS))
-    backfill(home, FIRST, LAST)
-    assert stored_credits(home) == in_organization(spring)
+    backfill(home, FIRST, march(4))
+    assert stored_credits(home) == in_organization(spring, FIRST, march(4))
 
 
 @pytest.mark.usefixtures("spring")

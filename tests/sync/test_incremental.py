@@ -338,11 +338,10 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
 @pytest.mark.parametrize("command", ["daily", "daily without a session", "backfill", "period"])
 @pytest.mark.slow
 def test_new_store_beside_earlier_exports_is_warned_of(
-    home: Home, spring: Simulator, caplog: Log, command: str
+    home: Home, fetched: Simulator, caplog: Log, command: str
 ) -> None:
     """By the run that creates it, whichever that is: the next run finds a store."""
-    assert spring.url
-    run(home, size=1)
+    assert fetched.url
     run(home, nights=1, size=1)
     assert "is new" not in caplog.text
     (home.data / "usage.db").unlink()
