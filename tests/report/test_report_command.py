@@ -340,6 +340,7 @@ def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
     assert manifest(folder)["report"]["size"] == len(report.text.encode())
 
 
+@pytest.mark.usefixtures("csv_and_page")
 @pytest.mark.slow
 def test_export_too_long_for_a_page_has_none(home: Home) -> None:
     store_days(home, users(1), Window(LAST, LAST))

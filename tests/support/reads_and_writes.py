@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +12,9 @@ from sqlalchemy import Engine, event
 
 from dashboard_scraper.exports import formats
 from dashboard_scraper.exports.csv_files import CsvFiles
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.page_file import PageFile
+from dashboard_scraper.output import Output
 
 
 @pytest.fixture
@@ -39,9 +42,20 @@ def csv_alone() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def csv_and_page() -> Iterator[None]:
+    """Exports consist of CSV files, the page and the manifest."""
+    with _only(CsvFiles, PageFile):
+        yield
+
+
+def only_csv() -> AbstractContextManager[None]:
+    """As `csv_alone`, for fixtures of several tests."""
+    return _only(CsvFiles)
+
+
 @contextmanager
-def only_csv() -> Iterator[None]:
-    """The same for fixtures of several tests."""
+def _only(*outputs: Callable[[DailyExport], Output]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "OUTPUTS", (CsvFiles,))
+        patch.setattr(formats, "OUTPUTS", outputs)
         yield
