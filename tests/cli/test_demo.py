@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -18,7 +16,6 @@ from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import Report, read_report
 
 USERS = {ANALYTICS: 56, DASHBOARD: 6}
-Demo = Callable[[str], tuple[Home, Report]]
 STORED = Window(today() - timedelta(84), yesterday())
 
 
@@ -27,25 +24,25 @@ def ledger_of(home: Home, source: str) -> list[LedgerDay]:
         return list(reader.ledger(source).values())
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The home of each source's demo, and its page, whose address is printed last."""
+def demo(home: Home, source: str) -> Report:
+    """The page of the source's demo, whose address is printed last."""
+    result = home.run("demo", "--source", source, "--users", f"{USERS[source]}")
+    assert result.code == 0, result.err
+    page = home.data / "demo" / home.daily_folder.name / REPORT
+    assert result.out.splitlines()[-1] == page.as_uri()
+    return read_report(page)
 
-    @functools.cache
-    def begin(source: str) -> tuple[Home, Report]:
-        home = Home(tmp_path_factory.mktemp(source))
-        result = home.run("demo", "--source", source, "--users", f"{USERS[source]}")
-        assert result.code == 0, result.err
-        page = home.data / "demo" / home.daily_folder.name / REPORT
-        assert result.out.splitlines()[-1] == page.as_uri()
-        return home, read_report(page)
 
-    return begin
+def assert_store_has_a_status(home: Home, source: str) -> None:
+    url = sqlite_url(home.data / "demo" / "usage.db")
+    of_store = Home(home.path, {"METRICS_SOURCE": source, "STORE_URL": url})
+    assert of_store.run("status", "--max-age", "48h").code == 0
 
 
 @pytest.mark.slow
-def test_demo_shows_every_part_of_the_page(demo: Demo) -> None:
-    home, report = demo(ANALYTICS)
+def test_demo_shows_every_part_of_the_page(home: Home) -> None:
+    """And its store has a status."""
+    report = demo(home, ANALYTICS)
     days = ledger_of(home, ANALYTICS)
     assert [each.day for each in days] == list(STORED.days())
     assert {each.status for each in days} == {Status.COMPLETE}
@@ -61,24 +58,18 @@ def test_demo_shows_every_part_of_the_page(demo: Demo) -> None:
     assert report.words.count("Total Messages: the source says") == 1
     assert [len(each.unreconciled) for each in days if each.unreconciled] == [1]
     assert any(row[-1] for row in report.rows or []), "no service account"
+    assert_store_has_a_status(home, ANALYTICS)
 
 
 @pytest.mark.slow
-def test_dashboard_demo_has_days_to_compare(demo: Demo) -> None:
-    home, report = demo(DASHBOARD)
+def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
+    """And its store has a status."""
+    report = demo(home, DASHBOARD)
     assert [each.day for each in ledger_of(home, DASHBOARD)] == list(STORED.days())
     assert "Compared with" in report.words
     assert "does not add up" not in report.words
     assert "t-use-by-team" not in report.tables  # every team is too small to be shown
-
-
-@pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
-@pytest.mark.slow
-def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
-    of_demo, _ = demo(source)
-    url = sqlite_url(of_demo.data / "demo" / "usage.db")
-    home = Home(of_demo.path, {"METRICS_SOURCE": source, "STORE_URL": url})
-    assert home.run("status", "--max-age", "48h").code == 0
+    assert_store_has_a_status(home, DASHBOARD)
 
 
 @pytest.mark.usefixtures("csv_alone")
