@@ -24,12 +24,12 @@ from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.exports.notes import NOTES
 from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.model.dates import Window, last_complete_days
-from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Organization, Simulator
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.lying import Lie, Night
-from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.sources.registry import DASHBOARD, info_of
 from dashboard_scraper.store import store_at
 from databases import new_database, pooled
 from stored_days import settings_of
@@ -192,17 +192,30 @@ class Nights:
 
     def run(self, home: Home, night: int, lie: Lie | None = None) -> Left:
         """Run the night; fails if the lie changed no answer."""
+        with self._telling(night, lie):
+            code = self.setup.run(home, night)
+        return _left(code, home, night, self.setup.source)
+
+    def newest(self, night: int, lie: Lie | None = None) -> DayUsage:
+        """The night's newest day, as the source reads it; fails if the lie changed no answer."""
+        settings, now = settings_of(self.fresh), moment(night)
+        store = store_at(settings.store_url)
+        source = info_of(self.setup.source).open(settings, store, lambda: now)
+        with self._telling(night, lie), store.locked(), store.opened(), source as opened:
+            return opened.fetch_day(window(night).end)
+
+    @contextmanager
+    def _telling(self, night: int, lie: Lie | None) -> Iterator[None]:
         self.simulator.speak_for(_ORGANIZATIONS[night])
         altered: list[bool] = []
         if lie:
             for fault in lie.tell(Night(self.simulator, window(night))):
                 self.simulator.add_fault(_noted(fault, altered))
         try:
-            code = self.setup.run(home, night)
+            yield
         finally:
             self.simulator.clear_faults()
-        assert any(altered) or not lie, "the lie changed no answer"
-        return _left(code, home, night, self.setup.source)
+            assert any(altered) or not lie, "the lie changed no answer"
 
 
 def _noted(fault: Fault, altered: list[bool]) -> Fault:
