@@ -30,7 +30,7 @@ PING = "2f1c-the-uuid-of-the-check"
 SETTLED = next(day for n in range(10, 17) if (day := today() - timedelta(n)).weekday() == 2)
 DAY = f"{yesterday() - timedelta(1)}"
 BACKFILL = ("backfill", DAY, DAY)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("csv_alone")]
 
 
 @pytest.fixture

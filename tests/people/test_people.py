@@ -70,7 +70,7 @@ SPELLINGS = {
 }
 """Names before and after the change; the key says what changes."""
 
-CHANGE = LAST - timedelta(10)
+CHANGE = LAST - timedelta(3)
 SHORT = Window(CHANGE - timedelta(1), LAST)
 REACH = Window(LAST - timedelta(2 * DAYS - 1), LAST)
 IDENTITIES = """\

@@ -190,7 +190,6 @@ def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
         assert json.loads((hidden / path.name).read_bytes()) == records
 
 
-@pytest.mark.usefixtures("store_url")
 @pytest.mark.slow
 def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, LAST)

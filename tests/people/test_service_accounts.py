@@ -293,6 +293,7 @@ def test_user_is_person_or_account(home: Home, spring: Simulator, fields: str) -
         backfill(home, FIRST, FIRST)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_one_of_them_is_forgotten_by_its_name(
     home: Home, in_each_store: Simulator, capsys: Capture

@@ -172,7 +172,7 @@ def test_any_value_is_refused_or_read_right(
     simulator, source = served
     seen: dict[str, set[bool]] = defaultdict(set)
 
-    @settings(max_examples=200, deadline=None, derandomize=True)
+    @settings(max_examples=120, deadline=None, derandomize=True)
     @given(changes_of(GOOD, DAY, NAMES))
     def fuzz(change: tuple[str, Json]) -> None:
         endpoint, body = change
@@ -196,7 +196,7 @@ def test_any_value_is_refused_or_read_right(
 def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, AnalyticsSource]) -> None:
     simulator, source = served
 
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @settings(max_examples=50, deadline=None, derandomize=True)
     @given(st.sampled_from(list(GOOD)), st.binary(max_size=40) | st.text(max_size=20))
     def fuzz(endpoint: str, body: bytes | str) -> None:
         data = body if isinstance(body, bytes) else body.encode()
@@ -216,7 +216,7 @@ def test_altered_bytes_are_refused_or_read_right(
     simulator, source = served
     seen: set[bool] = set()
 
-    @settings(max_examples=250, deadline=None, derandomize=True)
+    @settings(max_examples=150, deadline=None, derandomize=True)
     @given(st.sampled_from(list(GOOD)), st.integers(0), st.integers(0, 2), st.binary(max_size=2))
     def fuzz(endpoint: str, place: int, cut: int, inserted: bytes) -> None:
         good = json.dumps(GOOD[endpoint]).encode()

@@ -90,10 +90,8 @@ def lose_a_user(body: Json) -> None:
 
 
 OPEN: dict[str, tuple[str, Effect, str]] = {
-    "a metric of a user": (USERS, in_place(add_to_count), COUNT),
     "a user": (USERS, in_place(lose_a_user), USER_COUNT.name),
     "the totals": (USAGE, raised_by(1), COUNT),
-    "the count of users": (DAU, raised_by(1), USER_COUNT.name),
 }
 
 

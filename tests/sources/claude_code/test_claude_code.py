@@ -165,6 +165,7 @@ def test_costs_can_be_left_out(home: Home, claude: Simulator) -> None:
         assert reader.cost_ledger(CLAUDE_CODE) == {}
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_second_night_asks_for_unsettled_days_only(home: Home, claude: Simulator) -> None:
     """Costs settle later than usage; a day on which neither has settled is requested once."""
@@ -179,6 +180,7 @@ def test_second_night_asks_for_unsettled_days_only(home: Home, claude: Simulator
     assert sorted(filter(None, (r.day for r in claude.requests))) == unsettled
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_costs_of_a_settled_day_are_fetched_with_its_revision(
     home: Home, claude: Simulator
@@ -195,6 +197,7 @@ def test_costs_of_a_settled_day_are_fetched_with_its_revision(
         assert row.sums.estimated == true_estimate(claude)
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("nights_before", "then"), [(5, "corrected"), (5, "rejected"), (1, "corrected")]

@@ -175,6 +175,7 @@ def test_files_equal_the_truth(home: Home, own_cursor: Simulator) -> None:
     assert {row["x_Unreconciled"] for row in bill} == {""}
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_second_night_fetches_unsettled_costs_only(home: Home, own_cursor: Simulator) -> None:
     """Seven days in one request; for the closing, today's and those of the cycle's first day."""
@@ -189,6 +190,7 @@ def test_second_night_fetches_unsettled_costs_only(home: Home, own_cursor: Simul
     assert first == (cycle - start_of_day(date(1970, 1, 1))) // MILLISECOND
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_a_cycle_that_adds_up_is_not_marked(home: Home, own_cursor: Simulator) -> None:
     """It began during a day, and goes on today: neither day is stored as a whole."""
@@ -198,6 +200,7 @@ def test_a_cycle_that_adds_up_is_not_marked(home: Home, own_cursor: Simulator) -
     assert own_cursor.count(SPEND) == 2
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_a_cycle_that_does_not_add_up_is_marked(home: Home, own_cursor: Simulator) -> None:
     """Its days are fetched once more, then marked, as any of them may be wrong. The next night
@@ -223,6 +226,7 @@ def test_a_cycle_that_does_not_add_up_is_marked(home: Home, own_cursor: Simulato
     assert not any(marks(home).values())
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_costs_stay_while_the_usage_of_their_day_is_held(home: Home, own_cursor: Simulator) -> None:
     """Otherwise nothing would correct those of a day before the billing cycle."""
@@ -241,6 +245,7 @@ def test_costs_stay_while_the_usage_of_their_day_is_held(home: Home, own_cursor:
     assert [row.sums for row in cost_ledger(home).values()] == costs
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_failing_comparison_is_named_as_such(home: Home, own_cursor: Simulator) -> None:
     """The costs themselves arrived, and are stored."""
@@ -251,6 +256,7 @@ def test_failing_comparison_is_named_as_such(home: Home, own_cursor: Simulator) 
     assert cost_ledger(home).keys() == set(Window(FIRST, LAST).days())
 
 
+@pytest.mark.usefixtures("csv_alone")
 def test_wrong_event_fails_the_costs_of_its_day_alone(home: Home, cursor: Simulator) -> None:
     """Although events of several days arrive together."""
     with_costs(home, cursor)
@@ -268,6 +274,7 @@ def test_wrong_event_fails_the_costs_of_its_day_alone(home: Home, cursor: Simula
     assert cost_ledger(home).keys() == {*Window(first, DAY).days()} - {SOUND}
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_late_events_are_found_by_the_closing(home: Home, own_cursor: Simulator) -> None:
     """A settled day is then fetched again."""
@@ -281,6 +288,7 @@ def test_late_events_are_found_by_the_closing(home: Home, own_cursor: Simulator)
     assert not any(marks(home).values())
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_events_during_the_closing_are_no_difference(home: Home, own_cursor: Simulator) -> None:
     """Spend is read before and after the events: newer events are only in the second answer."""
@@ -291,6 +299,7 @@ def test_events_during_the_closing_are_no_difference(home: Home, own_cursor: Sim
     assert not any(marks(home).values())
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_removed_members_are_not_compared(
     home: Home, own_cursor: Simulator, caplog: pytest.LogCaptureFixture
@@ -309,6 +318,7 @@ def test_removed_members_are_not_compared(
     assert "1 accounts in spend without an e-mail address or removed" in caplog.text
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_a_cycle_with_missing_days_is_not_compared(
     home: Home, own_cursor: Simulator, caplog: pytest.LogCaptureFixture

@@ -409,7 +409,7 @@ def sent(cookies: dict[str, str], cookie_file: Path) -> str:
 @given(text=PASTES)
 @example(text='{"a":' * 5000)
 @example(text=r"curl x -b $'_session=\ud800'")
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @pytest.mark.slow
 def test_any_text_gives_cookies_or_a_usage_error(text: str, cookie_file: Path) -> None:
     try:
@@ -423,7 +423,7 @@ def test_any_text_gives_cookies_or_a_usage_error(text: str, cookie_file: Path) -
 @given(value=st.text(alphabet=OCTETS, min_size=1).filter(lambda v: v[0] + v[-1] != "''"))
 @example(value="0123$")
 @example(value="$''!^%41")
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @pytest.mark.slow
 def test_any_legal_session_survives_every_form(value: str, cookie_file: Path) -> None:
     for name, form in FORMS.items():
@@ -433,14 +433,14 @@ def test_any_legal_session_survives_every_form(value: str, cookie_file: Path) ->
 
 
 @given(value=st.from_regex(r"[A-Za-z0-9+/_.%~-]{1,40}={0,2}", fullmatch=True))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @pytest.mark.slow
 def test_any_encoded_value_is_read_bare(value: str) -> None:
     assert parse_paste(value, HOST) == {SESSION_COOKIE: value}
 
 
 @given(value=st.text(st.characters(min_codepoint=0x20, codec="utf-8"), min_size=1).map(str.strip))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @pytest.mark.slow
 def test_decoded_value_is_encoded_for_the_header(value: str, cookie_file: Path) -> None:
     header = sent({SESSION_COOKIE: value}, cookie_file)

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from both_sources import dashboard
 from conftest import WEEK, WEEK_JOB, Home, content_of, last_working_day, own_files
+from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.exports.copilot_converter import PLACES
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import USER_TITLE, Kind, Metric
 from dashboard_scraper.simulator import (
     Fault,
@@ -163,8 +166,20 @@ def daily_files(home: Home) -> dict[str, bytes]:
 WHOLE_EXPORT = {AGGREGATED, MANIFEST, REPORT}.union(*map(pair, WEEK.days()))
 
 
-@pytest.mark.parametrize("name", BROKEN_USERS)
-def test_broken_users_are_refused(home: Home, sim: Simulator, name: str) -> None:
+def test_broken_users_are_refused(home: Home, sim: Simulator) -> None:
+    with dashboard(home) as source:
+        for name, effect in BROKEN_USERS.items():
+            sim.clear_faults()
+            sim.requests.clear()
+            sim.add_fault(Fault(effect, USERS))
+            with pytest.raises(ContractBroken) as caught:
+                source.fetch_users(Window(DAY, DAY))
+            assert USERS in str(caught.value), name
+            assert sim.count() == 1, name
+
+
+@pytest.mark.parametrize("name", ["renamed metric", "nested without an end", "404"])
+def test_broken_users_leave_no_file(home: Home, sim: Simulator, name: str) -> None:
     """Exit 5 after one request, nothing written, and earlier files no longer look fresh."""
     stale = leave_files_of_an_earlier_run(home, home.data, CSV_NAME, TENANT_NAME)
     sim.add_fault(Fault(BROKEN_USERS[name], USERS))
@@ -176,7 +191,20 @@ def test_broken_users_are_refused(home: Home, sim: Simulator, name: str) -> None
     assert home.files() == stale
 
 
-@pytest.mark.parametrize("name", BROKEN_TENANT)
+def test_broken_tenant_figures_are_refused(home: Home, sim: Simulator) -> None:
+    with dashboard(home) as source:
+        for name, (endpoint, effect, words) in BROKEN_TENANT.items():
+            sim.clear_faults()
+            sim.requests.clear()
+            sim.add_fault(Fault(effect, endpoint))
+            with pytest.raises(ContractBroken) as caught:
+                source.fetch_tenant(Window(DAY, DAY))
+            assert endpoint in str(caught.value), name
+            assert words in str(caught.value), name
+            assert [sim.count(e) for e in (TENANT, MONTHLY)] == [1, int(endpoint == MONTHLY)]
+
+
+@pytest.mark.parametrize("name", ["missing", "bare number"])
 def test_broken_tenant_figures_leave_no_file(home: Home, sim: Simulator, name: str) -> None:
     endpoint, effect, words = BROKEN_TENANT[name]
     stale = leave_files_of_an_earlier_run(home, home.data, CSV_NAME, TENANT_NAME)

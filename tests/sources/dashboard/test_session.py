@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import Home, Result, Start, left_after_failure
+from conftest import WEEK_JOB, Home, Result, Start, left_after_failure
 from dashboard_scraper.simulator import Fault, Simulator, html, redirect, set_cookie
 from dashboard_scraper.simulator import status as answer_status
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
@@ -119,14 +119,14 @@ def test_debug_log_has_no_secret(home: Home, sim: Simulator) -> None:
     elsewhere = f"https://me:{sim.cookie}@app.example.org/?session={sim.cookie}"
     renewal = f"_session={sim.cookie_decoded[::-1]}; Path=/"
     for effect, times, words in (
-        (answer_status(500), 3, ["--last-28-days"]),
-        (redirect(signin), 1, ["--last-28-days"]),
-        (redirect(elsewhere), 1, [AUTH]),
-        (set_cookie(renewal), 1, [AUTH]),
-        (set_cookie(renewal), 1, ONE_DAY),
+        (answer_status(500), 3, WEEK_JOB),
+        (redirect(signin), 1, WEEK_JOB),
+        (redirect(elsewhere), 1, (AUTH,)),
+        (set_cookie(renewal), 1, (AUTH,)),
+        (set_cookie(renewal), 1, tuple(ONE_DAY)),
     ):
         sim.clear_faults()
         sim.add_fault(Fault(effect, times=times))
-        result = home.run(*words, stdin=sim.cookie if words == [AUTH] else "")
+        result = home.run(*words, stdin=sim.cookie if words == (AUTH,) else "")
         assert "DEBUG" in result.err
         assert_no_secret(sim, result.err, result.out)

@@ -170,7 +170,7 @@ def refused(burst: int, workers: int, times: Times) -> list[float]:
 
 # Requests that take long to arrive, while the server's bucket is already full.
 @example(2, 3, [*[(0.0, 0.0, 0.0)] * 3, (0.0, 3.0, 0.0), (4.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.integers(1, 5), st.integers(1, 8), st.lists(st.tuples(seconds, seconds, seconds)))
 @pytest.mark.slow
 def test_server_refuses_nothing_at_any_latency(burst: int, workers: int, times: Times) -> None:

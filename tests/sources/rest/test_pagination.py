@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, content_of, last_working_day, own_files
+from both_sources import dashboard
+from conftest import WEEK_JOB, Home, Start, content_of, last_working_day, own_files
 from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -140,14 +142,29 @@ ASTRAY = {
 }
 
 
-@pytest.mark.parametrize("name", ASTRAY)
+def assert_each_refused(home: Home, sim: Simulator, effects: dict[str, Effect], words: str) -> None:
+    """Each costs one request, and is an error that a run reports with exit 5."""
+    with dashboard(home) as source:
+        for name, effect in effects.items():
+            sim.clear_faults()
+            sim.requests.clear()
+            sim.add_fault(Fault(effect))
+            with pytest.raises(ContractBroken) as caught:
+                source.fetch_users(Window(DAY, DAY))
+            assert words in str(caught.value), name
+            assert sim.count() == 1, name
+
+
 def test_next_to_another_origin_is_refused(
-    home: Home, sim: Simulator, elsewhere: socket.socket, name: str
+    home: Home, sim: Simulator, elsewhere: socket.socket
 ) -> None:
-    """Exit 5; the other origin has not even received a connection."""
+    """The other origin has not even received a connection."""
     own, other = sim.url.rpartition(":")[2], elsewhere.getsockname()[1]
-    sim.add_fault(Fault(next_elsewhere(ASTRAY[name].format(own=own, other=other, path=PATH))))
-    assert_refused(home, sim, 1, "next leads to another origin")
+    effects = {
+        name: next_elsewhere(url.format(own=own, other=other, path=PATH))
+        for name, url in ASTRAY.items()
+    }
+    assert_each_refused(home, sim, effects, "next leads to another origin")
     with pytest.raises(BlockingIOError):
         elsewhere.accept()
 
@@ -160,13 +177,14 @@ def test_next_on_another_server_gets_no_cookie(home: Home, start: Start) -> None
     assert other.requests == []
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_next_to_another_origin_costs_one_day(
     home: Home, sim: Simulator, elsewhere: socket.socket
 ) -> None:
     other = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
     sim.add_fault(Fault(next_elsewhere(other), day=DAY))
-    assert home.run("--last-28-days").code == 6
+    assert home.run(*WEEK_JOB).code == 6
     assert sim.count(day=DAY) == 2
     with pytest.raises(BlockingIOError):
         elsewhere.accept()
@@ -255,11 +273,10 @@ def test_link_header_to_more_pages_is_refused(home: Home, sim: Simulator, relati
     assert_refused(home, sim, 1, "Link")
 
 
-@pytest.mark.parametrize("name", NOT_UNDERSTOOD)
-def test_unknown_paging_is_refused(home: Home, sim: Simulator, name: str) -> None:
+def test_unknown_paging_is_refused(home: Home, sim: Simulator) -> None:
     """Otherwise, the first page would look like the whole tenant."""
-    sim.add_fault(Fault(edited(**NOT_UNDERSTOOD[name])))
-    assert_refused(home, sim, 1, USERS)
+    effects = {name: edited(**fields) for name, fields in NOT_UNDERSTOOD.items()}
+    assert_each_refused(home, sim, effects, USERS)
 
 
 @pytest.mark.parametrize(
@@ -279,8 +296,8 @@ def test_last_page_is_recognized_in_every_form(
     home: Home, sim: Simulator, fields: dict[str, object]
 ) -> None:
     sim.add_fault(Fault(edited(**fields)))
-    result = home.run(f"{DAY}")
-    assert result.code == 0, result.err
+    with dashboard(home) as source:
+        assert source.fetch_users(Window(DAY, DAY))
     assert sim.count() == 1
 
 

@@ -44,7 +44,7 @@ CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"
 JOB = ("backfill", f"{DAY - timedelta(27)}", f"{DAY}")  # 28 requests, and no files to write
 
 PASSING: dict[str, Effect] = {
-    **{f"{code}": status(code) for code in (429, 500, 502, 503, 504)},
+    "503": status(503),  # test_statuses.py has the others
     "503, wait 0 s": status(503, "0"),
     "reset": reset(),
     "reset mid-body": reset_mid_body(),
@@ -101,7 +101,7 @@ def test_temporary_fault_costs_only_requests(
     assert (users_only.data / CSV_NAME).read_bytes() == users_csv
 
 
-@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("name", ["503", "reset", "hang", "cut, close"])
 @pytest.mark.slow
 def test_permanent_fault_ends_with_the_attempts(
     users_only: Home, sim: Simulator, name: str
