@@ -212,22 +212,13 @@ def many(home: Home, large: Simulator) -> Simulator:
     return large
 
 
-def left_undisturbed(path: Path, sim: Simulator) -> Left:
-    home = Home(path)
-    point_to(home, sim)
-    fetch(home, SOUND, DAY)
-    return left_by(home)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(small: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Left:
     """What a run without any fault leaves."""
-    return left_undisturbed(tmp_path_factory.mktemp("small"), small)
-
-
-@pytest.fixture(scope="module")
-def many_undisturbed(large: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Left:
-    return left_undisturbed(tmp_path_factory.mktemp("large"), large)
+    home = Home(tmp_path_factory.mktemp("small"))
+    point_to(home, small)
+    fetch(home, SOUND, DAY)
+    return left_by(home)
 
 
 ELSEWHERE = "http://127.0.0.1:9/"

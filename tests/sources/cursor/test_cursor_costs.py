@@ -35,7 +35,7 @@ from dashboard_scraper.store import store_at
 from stored_days import NOON, TODAY, fetch, settings_of
 
 BOTH = Window(SOUND, DAY)
-FIRST, LAST = TODAY - timedelta(13), TODAY - timedelta(1)
+FIRST, LAST = TODAY - timedelta(11), TODAY - timedelta(1)
 Json = Any
 
 
