@@ -54,6 +54,7 @@ def assert_vouched_for(folder: Path) -> None:
     assert reported == {name: sha256(data).hexdigest() for name, data in found.items()}
 
 
+@on_sqlite
 @pytest.mark.usefixtures("store_url")
 @pytest.mark.slow
 def test_export_equals_what_the_run_wrote(home: Home, spring: Simulator) -> None:
@@ -165,7 +166,7 @@ def test_export_without_a_store_writes_nothing(home: Home, empty_place: str) -> 
     assert contents(folder) == {f"{MANIFEST}.stale": b"old"}
 
 
-@pytest.mark.usefixtures("empty_place", "spring")
+@pytest.mark.usefixtures("spring")
 def test_damaged_day_refuses_the_export(home: Home, store_url: str) -> None:
     backfill(home, march(3), march(4))
     sql(store_url, "UPDATE user_day SET chat_messages = 777 WHERE day = '2025-03-04'")

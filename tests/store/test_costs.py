@@ -211,7 +211,7 @@ _versions = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(versions=_versions)
 def test_every_version_is_exact(
     tmp_path_factory: pytest.TempPathFactory, versions: list[dict[tuple[str, str], Decimal]]

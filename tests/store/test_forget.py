@@ -82,34 +82,23 @@ def assert_counted(row: LedgerDay, users: list[UserUsage]) -> None:
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
-def test_forget_removes_a_person_from_all_days(home: Home) -> None:
+def test_forget_removes_a_person_from_rows_and_sums_of_all_days(home: Home) -> None:
     backfill(home, FIRST, LAST)
-    before, user = stored_users(home), busiest(home)
-    days = [day for day, users in before.items() if user in {each.user for each in users}]
+    stored, before, user = stored_users(home), ledger(home), busiest(home)
+    activity = {
+        day: [is_active(each.figures) for each in users if each.user == user]
+        for day, users in stored.items()
+    }
+    assert {True, False} == {active for days in activity.values() for active in days}
+    days = [day for day, found in activity.items() if found]
     assert len(days) > 3
     result = home.run("forget", user)
     assert result.code == 0, result.err
     assert result.out == f"{len(days)} rows removed\n"
     assert "export them again" in result.err
-    assert stored_users(home) == without(before, user)
-    assert sum(map(len, stored_users(home).values())) > 10
-    again = home.run("forget", user)
-    assert (again.code, again.out) == (2, "")
-    assert stored_users(home) == without(before, user)
-
-
-@pytest.mark.usefixtures("spring")
-@pytest.mark.slow
-def test_ledger_matches_the_remaining_rows(home: Home) -> None:
-    backfill(home, FIRST, LAST)
-    before, user = ledger(home), busiest(home)
-    activity = {
-        day: [is_active(each.figures) for each in users if each.user == user]
-        for day, users in stored_users(home).items()
-    }
-    forget(home, user)
     after, users = ledger(home), stored_users(home)
-    assert {True, False} == {active for days in activity.values() for active in days}
+    assert users == without(stored, user)
+    assert sum(map(len, users.values())) > 10
     for day, row in after.items():
         assert_counted(row, users[day])
         assert row.users == before[day].users - len(activity[day])
@@ -118,14 +107,15 @@ def test_ledger_matches_the_remaining_rows(home: Home) -> None:
         assert (row.totals, row.status) == (before[day].totals, before[day].status)
         assert row.fetched_at == before[day].fetched_at
     assert any(row.sums != before[day].sums for day, row in after.items())
+    again = home.run("forget", user)
+    assert (again.code, again.out) == (2, "")
+    assert stored_users(home) == users
 
 
 @pytest.mark.parametrize(
     ("store_url", "written"),
     [
-        ("sqlite", "ada@example.com"),
         ("sqlite", "ADA@EXAMPLE.COM"),
-        ("sqlite", "aDa@example.COM"),
         ("postgresql", "aDa@example.COM"),
     ],
     indirect=["store_url"],

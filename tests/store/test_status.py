@@ -201,6 +201,7 @@ def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) ->
     assert "  3 days lack a user who was removed" in text_of(home, capsys)
 
 
+@on_sqlite
 @pytest.mark.usefixtures("store_url")
 @pytest.mark.slow
 def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys: Capture) -> None:
@@ -241,6 +242,7 @@ def test_max_age_limits_age_of_newest_day(home: Home) -> None:
             age_checked(home, NEWEST_ENDED + age + timedelta(seconds=1), text)
 
 
+@on_sqlite
 @pytest.mark.usefixtures("store_url")
 def test_empty_newest_day_is_fresh(home: Home, spring: Simulator) -> None:
     answer_with_nobody(spring, march(9))

@@ -36,6 +36,7 @@ FETCHED = datetime.now(UTC).replace(microsecond=0)
 LOST = COUNTS[2]
 (RATE,) = (metric for metric in METRICS if metric.kind is Kind.PERCENT)
 EXPORT = ("export", f"{DAY}", f"{NEXT}")
+OFFLINE = ("--daily", f"{DAY}", f"{NEXT}", "--offline")
 Run = Callable[..., Result]
 
 
@@ -130,7 +131,11 @@ def test_migration_adds_and_loses_nothing(home: Home, store_url: str) -> None:
     assert seen == [(None, None)] * 2 + [(14, 2)]
 
 
-@pytest.mark.parametrize("words", [EXPORT, ("status",)], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("store_url", "words"),
+    [("sqlite", EXPORT), ("sqlite", ("status",)), ("postgresql", EXPORT)],
+    indirect=["store_url"],
+)
 @pytest.mark.slow
 def test_readers_migrate_an_older_store(
     home: Home, store_url: str, run: Run, words: tuple[str, ...]
@@ -163,7 +168,16 @@ def set_aside_alone(home: Home) -> bool:
     return all(name.endswith(".stale") for name in home.files() if not name.startswith("bad"))
 
 
-@pytest.mark.parametrize("words", [("--last-28-days",), EXPORT, ("status",)])
+@pytest.mark.parametrize(
+    ("store_url", "words"),
+    [
+        ("sqlite", ("--last-28-days",)),
+        ("sqlite", EXPORT),
+        ("sqlite", ("status",)),
+        ("postgresql", ("--last-28-days",)),
+    ],
+    indirect=["store_url"],
+)
 def test_newer_store_is_refused(
     home: Home, store_url: str, sim: Simulator, run: Run, words: tuple[str, ...]
 ) -> None:
@@ -227,7 +241,7 @@ def test_damaged_store_is_reported_and_left_alone(
 ) -> None:
     path = home.data / "usage.db"
     home.settings["STORE_URL"] = f"{SQLITE_PREFIX}{path}"
-    window = Window(yesterday() - timedelta(4), yesterday())
+    window = Window(yesterday() - timedelta(1), yesterday())
     fetch_daily(settings_of(home), window)
     files = home.files()
     damage(path)
@@ -264,29 +278,29 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(
-    ("store_url", "statement"),
+    ("store_url", "words", "statement"),
     [
-        *(("sqlite", each) for each in CONTRADICTIONS),
-        *(("postgresql", each) for each in CONTRADICTIONS[:2]),
+        *(("sqlite", EXPORT, each) for each in CONTRADICTIONS),
+        ("sqlite", OFFLINE, CONTRADICTIONS[0]),
+        *(("postgresql", EXPORT, each) for each in CONTRADICTIONS[:2]),
     ],
     indirect=["store_url"],
 )
 @pytest.mark.slow
 def test_day_that_contradicts_ledger_is_not_exported(
-    home: Home, store_url: str, run: Run, statement: str
+    home: Home, store_url: str, run: Run, words: tuple[str, ...], statement: str
 ) -> None:
     make_store(store_url)
     assert run(*EXPORT).code == 0
     home.settings["ENTERPRISE_ID"] = "7"  # else days that have their files already are not read
     sql(store_url, f"{statement} {'AND' if 'WHERE' in statement else 'WHERE'} day = '{NEXT}'")
-    for words in (EXPORT, ("--daily", *EXPORT[1:], "--offline")):
-        result = run(*words)
-        assert (result.code, result.out) == (1, "")
-        assert f"the rows of {NEXT} do not match the ledger" in result.err
-        assert "--refresh" in result.err
-        fresh = {name for name in home.own_files() if not name.endswith(".stale")}
-        assert not [name for name in fresh if f"{NEXT}." in name or "aggregated" in name]
-        assert home.files() > fresh
+    result = run(*words)
+    assert (result.code, result.out) == (1, "")
+    assert f"the rows of {NEXT} do not match the ledger" in result.err
+    assert "--refresh" in result.err
+    fresh = {name for name in home.own_files() if not name.endswith(".stale")}
+    assert not [name for name in fresh if f"{NEXT}." in name or "aggregated" in name]
+    assert home.files() > fresh
 
 
 @pytest.mark.usefixtures("sim")
