@@ -378,7 +378,7 @@ odd_names = st.one_of(st.text(min_size=1), st.sampled_from(['É"d\\%d', "a:5@exa
 
 
 @given(some_figures, odd_names, st.integers(0, 2**32 - 1), st.text(max_size=9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_lines_are_what_the_encoder_prints(
     figures: Figures, name: str, number: int, enterprise: str
 ) -> None:

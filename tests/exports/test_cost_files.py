@@ -211,7 +211,7 @@ def test_one_person_has_one_row_per_resource(home: Home) -> None:
 
 
 @given(costs=any_costs())
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.slow
 def test_any_amounts_add_up(home: Home, costs: list[Cost]) -> None:
     fill(home, day_of(costs))

@@ -195,7 +195,7 @@ def test_service_accounts_left_out_are_one_row(home: Home) -> None:
 
 
 @given(costs=any_costs())
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.slow
 def test_any_amounts_add_up(home: Home, costs: list[Cost]) -> None:
     put_costs(home, [day_of(costs)])

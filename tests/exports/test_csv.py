@@ -451,7 +451,7 @@ COUNT = st.none() | st.integers(0, 10**12)
 ANY_FIGURES = st.builds(Figures, **{m.name: COUNT for m in AUGMENT_METRICS if m in COUNTS})
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Addresses, since any other name may look like that of a row of sums, which is refused. They are
 # cleaned as in the store, since reading the file cleans them, too.
 @given(st.dictionaries(CELLS.map("{}@example.com".format).map(cleaned), ANY_FIGURES, max_size=5))
@@ -477,7 +477,7 @@ names = st.one_of(
 
 
 @given(st.lists(st.builds(UserUsage, names, any_figures, service=st.booleans()), min_size=1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
 def test_rows_are_what_the_writer_prints(source: str, users: list[UserUsage]) -> None:
     """With a field outside the catalogue, the CSV writer prints all rows."""

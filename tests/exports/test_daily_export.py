@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 
 from conftest import (
-    WEEK,
-    WEEK_JOB,
     Home,
     Result,
     Start,
@@ -30,7 +28,7 @@ from conftest import (
     yesterday,
 )
 from dashboard_scraper.github.counters import Counter
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.model.metrics import LINES, USER_TITLE, Kind, parts_of
 from dashboard_scraper.simulator import (
     Fault,
@@ -43,7 +41,11 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from dashboard_scraper.sources.registry import DASHBOARD
 
-DAYS = [*WEEK.days()]
+WINDOW = last_complete_days(4, today())
+"""Few days, but one of them is a working day."""
+
+DAYS = [*WINDOW.days()]
+JOB = ("--daily", f"{WINDOW.start}", f"{WINDOW.end}")
 DAY = last_working_day()
 USERS = "user-feature-stats"
 COUNTS = [FIELDS[m] for m in FIELDS if m.kind is Kind.COUNT]
@@ -53,7 +55,7 @@ REPORT = "report.html"
 
 
 def daily(home: Home, code: int = 0) -> Result:
-    result = home.run(*WEEK_JOB)
+    result = home.run(*JOB)
     assert result.code == code, result.err
     assert "Traceback" not in result.err
     return result
@@ -68,7 +70,7 @@ def json_name(day: date) -> str:
 
 
 def read(home: Home, name: str) -> Any:
-    return json.loads((home.folder_of(WEEK) / name).read_bytes())
+    return json.loads((home.folder_of(WINDOW) / name).read_bytes())
 
 
 def manifest_days(home: Home) -> dict[str, dict[str, Any]]:
@@ -147,7 +149,7 @@ def test_aggregate_sums_days_and_ors_flags(home: Home) -> None:
 @pytest.mark.slow
 def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
     """With its status, its number of rows, and the checksums of its files."""
-    nobody, idle, failed = DAYS[3], DAYS[4], DAYS[5]
+    complete, nobody, idle, failed = sorted(DAYS, key=DAY.__ne__)
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS, nobody))
     for field in COUNTS:
         sim.add_fault(Fault(set_value(field, 0), USERS, idle))
@@ -167,27 +169,27 @@ def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
             continue
         records = read(home, json_name(day))
         assert reported["status"] == ("complete" if records else "empty")
-        with (home.folder_of(WEEK) / csv_name(day)).open(newline="") as file:
+        with (home.folder_of(WINDOW) / csv_name(day)).open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert (reported["users"], reported["active_users"]) == (len(rows), len(records))
         assert [each["name"] for each in reported["files"]] == [csv_name(day), json_name(day)]
         for each in reported["files"]:
-            data = (home.folder_of(WEEK) / each["name"]).read_bytes()
+            data = (home.folder_of(WINDOW) / each["name"]).read_bytes()
             assert (each["size"], each["sha256"]) == (len(data), sha256(data).hexdigest())
     days = manifest_days(home)
     assert (days[f"{nobody}"]["status"], days[f"{nobody}"]["users"]) == ("empty", 0)
     assert (days[f"{idle}"]["status"], days[f"{idle}"]["active_users"]) == ("empty", 0)
     assert days[f"{idle}"]["users"] > 0
-    assert "complete" in {reported["status"] for reported in days.values()}
+    assert days[f"{complete}"]["status"] == "complete"
     assert manifest["aggregated"] is None
-    assert not (home.folder_of(WEEK) / AGGREGATED).exists()
+    assert not (home.folder_of(WINDOW) / AGGREGATED).exists()
 
 
 @pytest.mark.usefixtures("sim")
 @pytest.mark.slow
 def test_manifest_lists_the_aggregate(home: Home) -> None:
     daily(home)
-    data = (home.folder_of(WEEK) / AGGREGATED).read_bytes()
+    data = (home.folder_of(WINDOW) / AGGREGATED).read_bytes()
     assert read(home, MANIFEST)["aggregated"] == {
         "name": AGGREGATED,
         "size": len(data),
@@ -200,7 +202,7 @@ def test_manifest_lists_the_aggregate(home: Home) -> None:
 def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
     for field in COUNTS:
         sim.add_fault(Fault(set_value(field, None), USERS, DAY))
-    result = home.run(*WEEK_JOB)
+    result = home.run(*JOB)
     assert result.code in (0, 6), result.err
     assert manifest_days(home)[f"{DAY}"]["status"] != "empty"
 
@@ -215,7 +217,7 @@ def test_user_with_unknown_activity_has_a_record(home: Home, sim: Simulator) -> 
         value = None if field == COUNTS[0] else 0
         sim.add_fault(Fault(set_value(field, value, record=place), USERS, DAY))
     daily(home, 9)
-    with (home.folder_of(WEEK) / csv_name(DAY)).open(newline="") as file:
+    with (home.folder_of(WINDOW) / csv_name(DAY)).open(newline="") as file:
         (user,) = (row[USER_TITLE] for row in csv.DictReader(file) if not row["Completions"])
     assert user in {each["user_login"] for each in read(home, json_name(DAY))}
 
@@ -238,7 +240,7 @@ def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None
 def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(unknown=10**30, least=-(10**30))), USERS, DAY))
     daily(home, 9)
-    with (home.folder_of(WEEK) / csv_name(DAY)).open(newline="") as file:
+    with (home.folder_of(WINDOW) / csv_name(DAY)).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["unknown"], row["least"].lstrip("'")) == (f"{10**30}", f"{-(10**30)}")
 
@@ -255,10 +257,10 @@ def test_field_named_like_a_column_costs_no_day(home: Home, sim: Simulator) -> N
 @pytest.mark.slow
 def test_second_run_writes_the_same_bytes(home: Home) -> None:
     daily(home)
-    before = contents(home.folder_of(WEEK))
+    before = contents(home.folder_of(WINDOW))
     home.settings["MAX_CONCURRENCY"] = "1"
     daily(home)
-    assert contents(home.folder_of(WEEK)) == before
+    assert contents(home.folder_of(WINDOW)) == before
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -278,7 +280,7 @@ def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
     assert f"is {len(DAYS) * 17}, its parts are {len(DAYS) * 3 * len(parts)}" in line
     sim.clear_faults()
     shutil.rmtree(home.data)
-    assert "add up" not in home.run(*WEEK_JOB).err
+    assert "add up" not in home.run(*JOB).err
 
 
 @pytest.mark.usefixtures("sim")
@@ -287,8 +289,8 @@ def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     lines = daily(home).err.splitlines()
     assert "\x1b" not in "".join(lines)
     assert not [day for day in DAYS if sum(f"{day} fetched" in line for line in lines) != 1]
-    assert "7 of 7 days" in "".join(line for line in lines if "fetched" in line)
-    assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 7 of 7 days")
+    assert "4 of 4 days" in "".join(line for line in lines if "fetched" in line)
+    assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 4 of 4 days")
 
 
 @pytest.mark.slow
@@ -297,7 +299,7 @@ def test_summary_names_missing_days_and_reasons(home: Home, sim: Simulator) -> N
     lines = daily(home, 6).err.splitlines()
     assert sim.count(USERS, DAY) == 2
     assert f"{DAY} failed: {USERS}" in lines[-3]
-    assert "6 of 7 days" in lines[-2]
+    assert "3 of 4 days" in lines[-2]
     assert "ERROR" in lines[-1]
     assert f"{DAY}" in lines[-1]
 

@@ -100,7 +100,7 @@ def usage(source: str, name: str, figures: dict[str, Any], *, service: bool = Fa
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.dictionaries(names, st.tuples(any_figures, st.booleans()), max_size=4),
     st.one_of(st.just({}), known),
@@ -122,7 +122,7 @@ def test_files_from_columns_are_those_from_records(
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(any_figures, st.booleans()), min_size=1, max_size=4),
     st.one_of(st.just({}), known),

@@ -27,14 +27,14 @@ from made_up_days import LAST, store_days, users
 from opened_exports import OPENED, export_opened, opened, opened_by_nobody, opened_in_vain
 from stored_days import settings_of
 
-WEEK = Window(LAST - timedelta(6), LAST)
+WINDOW = Window(LAST - timedelta(4), LAST)
 
 
 @pytest.fixture
 def stored(home: Home) -> Home:
-    """A home with a week of four people."""
+    """A home with five days of four people."""
     home.settings["ORGANIZATION_ID"] = "7"
-    store_days(home, users(4), WEEK)
+    store_days(home, users(4), WINDOW)
     return home
 
 
@@ -52,7 +52,7 @@ def export_with(
 
 def alone(home: Home, place: Path) -> dict[str, bytes]:
     """The files of an export with one process."""
-    return export_with(home, WEEK, place / "alone", None)
+    return export_with(home, WINDOW, place / "alone", None)
 
 
 @pytest.fixture
@@ -71,15 +71,13 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 @pytest.mark.slow
 def test_last_days_are_made_by_another_process(
-    home: Home, store_url: str, tmp_path: Path, reads: Counter[str], flushed: set[int]
+    stored: Home, tmp_path: Path, reads: Counter[str], flushed: set[int]
 ) -> None:
-    home.settings |= {"STORE_URL": store_url, "ORGANIZATION_ID": "7"}
-    store_days(home, users(4), WEEK)
-    expected = alone(home, tmp_path)
+    expected = alone(stored, tmp_path)
     reads.clear()
-    open_export = partial(opened, settings_of(home), WEEK, tmp_path / "made")
-    assert export_with(home, WEEK, tmp_path / "made", open_export) == expected
-    assert (reads[f"{WEEK.start}"], reads[f"{LAST}"]) == (1, 0)
+    open_export = partial(opened, settings_of(stored), WINDOW, tmp_path / "made")
+    assert export_with(stored, WINDOW, tmp_path / "made", open_export) == expected
+    assert (reads[f"{WINDOW.start}"], reads[f"{LAST}"]) == (1, 0)
     assert {path.stat().st_ino for path in all_files(tmp_path / "made")} <= flushed
 
 
@@ -87,7 +85,7 @@ def test_last_days_are_made_by_another_process(
 def test_process_that_dies_is_replaced(
     stored: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made = export_with(stored, WEEK, tmp_path / "made", opened_by_nobody)
+    made = export_with(stored, WINDOW, tmp_path / "made", opened_by_nobody)
     assert made == alone(stored, tmp_path)
     assert caplog.text.count("another process failed to write files") == 1
 
@@ -99,7 +97,7 @@ def test_process_that_dies_is_replaced(
 def test_process_that_fails_is_replaced(
     stored: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    made = export_with(stored, WEEK, tmp_path / "made", partial(opened_in_vain, error))
+    made = export_with(stored, WINDOW, tmp_path / "made", partial(opened_in_vain, error))
     assert made == alone(stored, tmp_path)
     assert (
         caplog.text.count(f"another process failed to write files; going on without it: {error}")
@@ -112,15 +110,15 @@ def test_files_made_from_other_content_are_not_taken(stored: Home, tmp_path: Pat
     """Such as a day that is revised before the other process reads it."""
     revised = Home(tmp_path / "revised", {"ORGANIZATION_ID": "7"})
     revised.path.mkdir()
-    store_days(revised, users(5), WEEK)
-    open_export = partial(opened, settings_of(revised), WEEK, tmp_path / "made")
-    made = export_with(stored, WEEK, tmp_path / "made", open_export)
+    store_days(revised, users(5), WINDOW)
+    open_export = partial(opened, settings_of(revised), WINDOW, tmp_path / "made")
+    made = export_with(stored, WINDOW, tmp_path / "made", open_export)
     assert made == alone(stored, tmp_path)
 
 
 def start(home: Home, folder: Path, seconds: float) -> subprocess.Popen[str]:
     """Start an export with another process, which takes this many seconds to open it."""
-    words = [home.settings["STORE_URL"], f"{WEEK.start}", f"{WEEK.end}", str(folder), f"{seconds}"]
+    words = [home.settings["STORE_URL"], f"{WINDOW.start}", f"{WINDOW.end}", str(folder), f"{seconds}"]
     command = [sys.executable, "-W", "error", opened_exports.__file__, str(home.path), *words]
     return subprocess.Popen(
         command,
@@ -149,7 +147,7 @@ def test_other_process_ends_with_one_that_is_killed(stored: Home, tmp_path: Path
     until(lambda: can_lock(lock))  # the other process holds it
     process.communicate()
     lock.unlink()
-    assert export_with(stored, WEEK, tmp_path / "made", None) == alone(stored, tmp_path)
+    assert export_with(stored, WINDOW, tmp_path / "made", None) == alone(stored, tmp_path)
 
 
 def catches_interrupts(process: str) -> bool:
@@ -198,12 +196,12 @@ def test_lake_is_read_by_another_process_too(
     stored: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And it ends without DuckDB's list of objects that were still open."""
-    days = f"{WEEK.start}", f"{WEEK.end}"
+    days = f"{WINDOW.start}", f"{WINDOW.end}"
     result = stored.run("export", *days, "--format", "iceberg", "--out", f"{tmp_path / 'lake'}")
     assert result.code == 0, result.err
     stored.settings["STORE_URL"] = f"iceberg:///{tmp_path / 'lake'}"
     expected = alone(stored, tmp_path)
     capfd.readouterr()
-    open_export = partial(opened, settings_of(stored), WEEK, tmp_path / "made")
-    assert export_with(stored, WEEK, tmp_path / "made", open_export) == expected
+    open_export = partial(opened, settings_of(stored), WINDOW, tmp_path / "made")
+    assert export_with(stored, WINDOW, tmp_path / "made", open_export) == expected
     assert capfd.readouterr() == ("", "")

@@ -287,7 +287,7 @@ def test_pseudonyms_hide_names_and_money_stays(home: Home) -> None:
 
 
 @given(costs=any_costs())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.slow
 def test_any_amounts_come_back(home: Home, costs: list[Cost]) -> None:
     """Spellings of one person are added up without loss; a sum with an unknown part is unknown."""
