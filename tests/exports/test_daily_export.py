@@ -228,6 +228,7 @@ def one_user(**fields: object) -> bytes:
     return json.dumps({"userFeatureStats": [record]}).encode()
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(**{COUNTS[0]: 10**30})), USERS, DAY))
@@ -236,6 +237,7 @@ def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None
     assert f"{DAY}" in result.err.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(unknown=10**30, least=-(10**30))), USERS, DAY))
@@ -245,6 +247,7 @@ def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     assert (row["unknown"], row["least"].lstrip("'")) == (f"{10**30}", f"{-(10**30)}")
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_field_named_like_a_column_costs_no_day(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(add_field(USER_TITLE, 1), USERS, DAY))
@@ -283,7 +286,7 @@ def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
     assert "add up" not in home.run(*JOB).err
 
 
-@pytest.mark.usefixtures("sim")
+@pytest.mark.usefixtures("csv_alone", "sim")
 @pytest.mark.slow
 def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     lines = daily(home).err.splitlines()
@@ -293,6 +296,7 @@ def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 4 of 4 days")
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_summary_names_missing_days_and_reasons(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(b"null"), USERS, DAY))

@@ -118,8 +118,9 @@ def test_files_made_from_other_content_are_not_taken(stored: Home, tmp_path: Pat
 
 def start(home: Home, folder: Path, seconds: float) -> subprocess.Popen[str]:
     """Start an export with another process, which takes this many seconds to open it."""
-    words = [home.settings["STORE_URL"], f"{WINDOW.start}", f"{WINDOW.end}", str(folder), f"{seconds}"]
-    command = [sys.executable, "-W", "error", opened_exports.__file__, str(home.path), *words]
+    days = f"{WINDOW.start}", f"{WINDOW.end}"
+    words = [str(home.path), home.settings["STORE_URL"], *days, str(folder), f"{seconds}"]
+    command = [sys.executable, "-W", "error", opened_exports.__file__, *words]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

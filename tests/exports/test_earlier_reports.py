@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -18,24 +19,32 @@ from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, Store, store_at
 from made_up_days import FETCHED, LAST, TWO_MONTHS, figures_of, store_days, user_days, users
 
-WEEK = Window(LAST - timedelta(6), LAST)
+DAYS = Window(LAST - timedelta(2), LAST)
 NEW = "new@example.com"
-BEFORE = WEEK.start - timedelta(days=10)
+BEFORE = DAYS.start - timedelta(days=10)
 LATER = FETCHED + timedelta(hours=1)
 
 
-@pytest.fixture
-def stored(home: Home) -> Home:
-    """A home with two months of six people, and one more on the last day; GitHub's reports have
-    both scopes.
+@pytest.fixture(scope="module")
+def two_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a home with two months of six people, and one more on the last day; tests use
+    copies.
     """
+    home = Home(tmp_path_factory.mktemp("two_months"))
 
     def join(usage: DayUsage) -> DayUsage:
         joined = UserUsage(NEW, figures_of({"chat_messages": 1}))
         return DayUsage(LAST, [joined, *usage.users], {}) if usage.day == LAST else usage
 
     store_days(home, users(6), TWO_MONTHS, change=join)
-    home.settings["ORGANIZATION_ID"] = "17"
+    return home.data
+
+
+@pytest.fixture
+def stored(home: Home, two_months: Path) -> Home:
+    """A home with these two months; GitHub's reports have both scopes."""
+    shutil.copytree(two_months, home.data)
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "ORGANIZATION_ID": "17"}
     return home
 
 
@@ -65,15 +74,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_reports_of_unchanged_days_are_taken(stored: Home, reads: Counter[str]) -> None:
     """Also in a window of another length: no row is read, and no line made."""
-    first = export(stored, WEEK)
+    first = export(stored, DAYS)
     reads.clear()
-    longer = export(stored, Window(WEEK.start - timedelta(days=1), LAST))
-    assert {*reads} == {f"{WEEK.start - timedelta(days=1)}"}
-    for day in WEEK.days():
+    longer = export(stored, Window(DAYS.start - timedelta(days=1), LAST))
+    assert {*reads} == {f"{DAYS.start - timedelta(days=1)}"}
+    for day in DAYS.days():
         for before, after in zip(on_users(first, day), on_users(longer, day), strict=True):
             assert after.samefile(before)
     assert contents(longer) == contents(
-        export(stored, Window(WEEK.start - timedelta(days=1), LAST), "anew")
+        export(stored, Window(DAYS.start - timedelta(days=1), LAST), "anew")
     )
 
 
@@ -87,7 +96,7 @@ def test_remarks_stay_where_reports_are_taken(stored: Home) -> None:
     put(stored, lambda store: store.put(DASHBOARD, DayUsage(LAST, [*people, odd]), FETCHED))
     said = []
     for _ in range(2):
-        result = stored.run("export", f"{WEEK.start}", f"{WEEK.end}")
+        result = stored.run("export", f"{DAYS.start}", f"{DAYS.end}")
         said.append(re.findall("in GitHub's reports, .* user-day .*", result.err))
     assert said[0] == said[1]
     assert len(said[0]) == 2
@@ -150,9 +159,9 @@ def test_report_of_what_changed_is_written_again(
 ) -> None:
     """The rows are the same, but the lines are not: the export is as if there were none before."""
     stored.settings["GITHUB_REPORTS_CREDITS"] = "true"
-    before = contents(export(stored, WEEK))
+    before = contents(export(stored, DAYS))
     change(stored)
-    after = contents(export(stored, WEEK))
+    after = contents(export(stored, DAYS))
     lines = {name for name in before if "users-1-day" in name and before[name] != after[name]}
     assert lines
-    assert after == contents(export(stored, WEEK, "anew"))
+    assert after == contents(export(stored, DAYS, "anew"))

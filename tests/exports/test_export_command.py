@@ -217,9 +217,9 @@ run()
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_one_of_two_exports_at_once_is_whole(home: Home) -> None:
-    backfill(home, march(3), march(9))
-    folder = folder_of(home, march(3), march(9))
-    words = ["export", "--home", f"{home.path}", "2025-03-03", "2025-03-09"]
+    backfill(home, march(3), march(5))
+    folder = folder_of(home, march(3), march(5))
+    words = ["export", "--home", f"{home.path}", "2025-03-03", "2025-03-05"]
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", SLOW_EXPORT, *words],

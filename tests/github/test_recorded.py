@@ -150,7 +150,7 @@ def export_folder(home: Home) -> Path:
 
 @pytest.mark.slow
 @settings(
-    max_examples=3,
+    max_examples=2,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

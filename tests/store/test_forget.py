@@ -241,6 +241,7 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
 
 
 @on_sqlite
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator) -> None:
     """Fetching unsettled days again brings the person back, as the log says."""
@@ -262,6 +263,7 @@ def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator)
 
 
 @on_sqlite
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_revised_day_brings_a_forgotten_person_back(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, march(6))

@@ -303,7 +303,7 @@ def test_day_that_contradicts_ledger_is_not_exported(
     assert home.files() > fresh
 
 
-@pytest.mark.usefixtures("sim")
+@pytest.mark.usefixtures("sim", "csv_alone")
 @pytest.mark.slow
 def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> None:
     make_store(store_url)
@@ -328,7 +328,7 @@ def test_lost_name_is_reported(store_url: str, run: Run) -> None:
     assert (result.code, "the rows of these days do not match" in result.err) == (1, True)
 
 
-@pytest.mark.usefixtures("sim")
+@pytest.mark.usefixtures("sim", "csv_alone")
 @pytest.mark.slow
 def test_refresh_repairs_a_lost_name(store_url: str, run: Run) -> None:
     words = ("--daily", *EXPORT[1:])

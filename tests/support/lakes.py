@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableRequest, Table, WriteTask
 
 from conftest import Home
-from filled_store import SOURCE, put, some_days
+from filled_store import LAST, SOURCE, put, some_days
 from object_stores import BUCKET, sign_in_at
 
 REST = "iceberg://customers/figures"
@@ -190,6 +191,10 @@ def merge_files(table: Table) -> None:
 @pytest.fixture
 def lake(home: Home) -> Path:
     """The lake to which runs write by default; the store has three days."""
+    return _filled(home)
+
+
+def _filled(home: Home) -> Path:
     home.settings |= {
         "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
         "METRICS_SOURCE": SOURCE,
@@ -197,6 +202,29 @@ def lake(home: Home) -> Path:
     }
     put(home.settings["STORE_URL"], some_days(3, users=4))
     return home.data / "iceberg"
+
+
+@pytest.fixture(scope="session")
+def first_export(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Path]:
+    """A home whose three days were exported to its lake once, and a copy of all its files."""
+    home = Home(tmp_path_factory.mktemp("lake") / "home")
+    home.path.mkdir()
+    _filled(home)
+    first = LAST - timedelta(2)
+    assert home.run("export", f"{first}", f"{LAST}", "--format", "iceberg").code == 0
+    return home, shutil.copytree(home.path, home.path.with_name("copy"))
+
+
+@pytest.fixture
+def exported_lake(first_export: tuple[Home, Path]) -> tuple[Home, Path]:
+    """A home, and its lake, to which the store's three days were exported.
+
+    The home is in the same place for each test, because a lake names its files by absolute paths.
+    """
+    home, copy = first_export
+    shutil.rmtree(home.path)
+    shutil.copytree(copy, home.path)
+    return Home(home.path, {**home.settings}), home.data / "iceberg"
 
 
 @pytest.fixture
