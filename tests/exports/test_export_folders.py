@@ -92,6 +92,7 @@ def test_latest_skips_exports_of_a_clock_that_was_ahead(home: Home) -> None:
     assert (latest(home), exports(home)) == (name_of(march(7)), {5, 7, 8})
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_latest_skips_exports_with_missing_days(home: Home, spring: Simulator) -> None:
     one_day(home, 5)
@@ -108,6 +109,7 @@ def test_latest_skips_exports_with_missing_days(home: Home, spring: Simulator) -
     assert latest(home) == name_of(march(5)), "the export that it named is not complete any more"
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_latest_leaves_a_failed_export(home: Home, spring: Simulator) -> None:
     one_day(home, 5, 8)
@@ -137,7 +139,7 @@ def test_foreign_latest_is_left_alone(home: Home, kind: str, caplog: Log) -> Non
     assert "latest was not created by this program" in caplog.text
 
 
-@pytest.mark.usefixtures("spring")
+@pytest.mark.usefixtures("csv_alone", "spring")
 @pytest.mark.slow
 def test_latest_is_a_file_without_links(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
@@ -177,6 +179,7 @@ def test_retention_removes_older_exports(home: Home) -> None:
     }
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_retention_spares_the_newest_complete_export(home: Home, spring: Simulator) -> None:
     one_day(home, 3, 4)
@@ -217,7 +220,7 @@ def test_retention_leaves_foreign_files(home: Home, caplog: Log) -> None:
     assert all(folders[day].name in warning for day in (2, 3, 4))
 
 
-@pytest.mark.usefixtures("spring")
+@pytest.mark.usefixtures("csv_alone", "spring")
 @pytest.mark.slow
 def test_retention_finishes_what_a_killed_run_began(home: Home) -> None:
     one_day(home, 3)

@@ -22,7 +22,7 @@ from made_up_days import store_days, users
 from stored_days import sql
 
 LAST = datetime.now(UTC).date() - timedelta(10)
-MONTH = Window(LAST - timedelta(27), LAST)
+WINDOW = Window(LAST - timedelta(3), LAST)
 NAME = "head_count.txt"
 
 
@@ -69,19 +69,19 @@ def with_head_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def export(home: Home) -> tuple[int, Path]:
-    result = home.run("export", f"{MONTH.start}", f"{MONTH.end}")
-    return result.code, home.data / f"daily_exports_{MONTH.start}_to_{MONTH.end}"
+    result = home.run("export", f"{WINDOW.start}", f"{WINDOW.end}")
+    return result.code, home.data / f"daily_exports_{WINDOW.start}_to_{WINDOW.end}"
 
 
 @pytest.mark.usefixtures("with_head_count")
 @pytest.mark.slow
 def test_new_format_is_a_class_and_a_row(home: Home) -> None:
     """Its file is in the manifest, and is set aside if a run does not write it."""
-    store_days(home, users(3), MONTH)
+    store_days(home, users(3), WINDOW)
     code, folder = export(home)
     assert code == 0
     lines = (folder / NAME).read_text().splitlines()
-    assert [line.split()[0] for line in lines] == [f"{day}" for day in MONTH.days()]
+    assert [line.split()[0] for line in lines] == [f"{day}" for day in WINDOW.days()]
     (listed,) = json.loads((folder / MANIFEST).read_bytes())["others"]
     assert listed["name"] == NAME
     sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{LAST}'")
@@ -93,15 +93,15 @@ def test_new_format_is_a_class_and_a_row(home: Home) -> None:
 @pytest.mark.slow
 def test_export_reads_each_stored_day_once(home: Home, reads: Counter[str]) -> None:
     """Only those of the window: the page's sums and counts before it come from the database."""
-    store_days(home, users(3), Window(MONTH.start - timedelta(55), MONTH.end))
+    store_days(home, users(3), Window(WINDOW.start - timedelta(55), WINDOW.end))
     reads.clear()
     assert export(home)[0] == 0
-    assert reads == Counter(f"{day}" for day in MONTH.days())
+    assert reads == Counter(f"{day}" for day in WINDOW.days())
 
 
 def test_distinct_people_need_every_day() -> None:
     """If a day is missing, the exact number is unknown, and only a lower bound is known."""
-    first = MONTH.start
+    first = WINDOW.start
     ada, ben, cyd = 1, 2, 4
     people = DistinctPeople()
     people.add(first, ada | ben)

@@ -126,6 +126,7 @@ def test_missing_day_that_is_fetched_replaces_its_row(filled: Home) -> None:
     assert target.content() == fresh(filled).content()
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_revised_day_is_sent_again_and_says_who_is_gone(filled: Home) -> None:
     target = fresh(filled)
@@ -167,6 +168,7 @@ def test_revised_costs_say_what_is_gone(filled: Home) -> None:
     assert sum(Decimal(row["billed"]) for row in of_day) == Decimal("-1.5")
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_forgotten_person_is_nowhere(filled: Home) -> None:
     put_costs(filled, DAY, cost(GONE, "9.99"), later=True)
