@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import Home
+from conftest import Home, yesterday
 from dashboard_scraper.exports.copilot_converter import (
     WindowTotals,
     convert,
@@ -285,7 +285,8 @@ def test_id_collision_is_logged_with_both_names(home: Home, sim: Simulator) -> N
     counts = {field: 1 for metric, field in FIELDS.items() if metric.kind is Kind.COUNT}
     body = {"userFeatureStats": [{USER_FIELD: name, **counts} for name in reversed(COLLIDING)]}
     sim.add_fault(Fault(raw_body(json.dumps(body).encode()), "user-feature-stats"))
-    result = home.run("--last-28-days")
+    days = Window(yesterday() - timedelta(2), yesterday())
+    result = home.run("--daily", f"{days.start}", f"{days.end}")
     assert result.code == 11, "all days are equal"
     (line,) = [line for line in result.err.splitlines() if "same user_id" in line]
     assert f"{COLLIDING[0]} and {COLLIDING[1]}" in line
@@ -294,8 +295,8 @@ def test_id_collision_is_logged_with_both_names(home: Home, sim: Simulator) -> N
         COLLIDING[1]: independent_id(f"{COLLIDING[1]}#2"),
     }
     assert str(expected[COLLIDING[1]]) in line
-    files = list(home.daily_folder.glob("copilot_metrics_*.json"))
-    assert len(files) == 29
+    files = list(home.folder_of(days).glob("copilot_metrics_*.json"))
+    assert len(files) == 3 + 1
     for file in files:
         records = json.loads(file.read_bytes())
         assert {each["user_login"]: each["user_id"] for each in records} == expected

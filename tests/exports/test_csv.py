@@ -132,26 +132,26 @@ def test_columns_and_cells_are_the_dashboards(home: Home, start: Start) -> None:
     assert len(rows) > 30
 
 
-@pytest.mark.parametrize(
-    ("number", "cell"),
-    [
-        (40.0, "40.0%"),
-        (41.67, "41.67%"),
-        (41.6, "41.6%"),
-        (100, "100.0%"),
-        (0.0, "0.0%"),
-        (66.66666, "66.67%"),
-        (None, ""),
-    ],
-)
-@pytest.mark.slow
-def test_rate_has_one_or_two_decimals(
-    home: Home, sim: Simulator, number: float | None, cell: str
-) -> None:
+RATES: dict[float | None, str] = {
+    40.0: "40.0%",
+    41.67: "41.67%",
+    41.6: "41.6%",
+    100: "100.0%",
+    0.0: "0.0%",
+    66.66666: "66.67%",
+    None: "",
+}
+
+
+def test_rate_has_one_or_two_decimals(home: Home, sim: Simulator) -> None:
     """And it is blank if unknown."""
-    sim.add_fault(Fault(set_value(FIELD["Accept Rate"], number), USERS))
+    sim.add_fault(Fault(set_value(FIELD["Accept Rate"], None), USERS))
+    for record, (number, name) in enumerate(zip(RATES, "abcdefg", strict=True)):
+        sim.add_fault(Fault(set_value(FIELD["Accept Rate"], number, record), USERS))
+        sim.add_fault(Fault(set_value(USER_FIELD, name, record), USERS))
     users, _ = fetch(home)
-    assert {row["Accept Rate"] for row in seen_by_a_spreadsheet(users)} == {cell}
+    found = {row[USER_TITLE]: row["Accept Rate"] for row in seen_by_a_spreadsheet(users)}
+    assert [found[name] for name in "abcdefg"] == list(RATES.values())
 
 
 def test_times_are_utc_days_and_unknown_is_blank(home: Home, sim: Simulator) -> None:
@@ -204,21 +204,24 @@ def test_field_named_like_a_column_is_left_out(home: Home, sim: Simulator) -> No
     assert "with the name of another field, left out: Tool Uses (1)" in result.err
 
 
-@pytest.mark.parametrize("text", FORMULAS)
-@pytest.mark.slow
-def test_source_text_never_becomes_a_formula(home: Home, sim: Simulator, text: str) -> None:
-    sim.add_fault(Fault(set_value(USER_FIELD, text, record=0), USERS))
-    sim.add_fault(Fault(add_field("note", text, record=0), USERS))
-    sim.add_fault(Fault(add_field(f"{text}field", 5, record=0), USERS))
-    sim.add_fault(Fault(add_field(text, 6), TENANT))
-    sim.add_fault(Fault(add_field("note", text), TENANT))
+def test_source_text_never_becomes_a_formula(home: Home, start: Start) -> None:
+    """Whether it is a name, a value, or the name of a field."""
+    sim = start(Organization(users=40))
+    texts = [f"{formula}{number}" for number, formula in enumerate(FORMULAS)]
+    for record, text in enumerate(texts):
+        sim.add_fault(Fault(set_value(USER_FIELD, text, record), USERS))
+        sim.add_fault(Fault(add_field("note", text, record), USERS))
+        sim.add_fault(Fault(add_field(f"{text}field", 5, record), USERS))
+        sim.add_fault(Fault(add_field(text, 6), TENANT))
+        sim.add_fault(Fault(add_field(f"note{record}", text), TENANT))
     users, tenant = fetch(home)
-    guarded = f"'{text}".replace("\r", "\r'").replace("\n", "\n'")
-    row = next(row for row in seen_by_a_spreadsheet(users) if row["note"])
-    assert (row["note"], row[f"{guarded}field"]) == (guarded, "5")
-    assert row[USER_TITLE] == f"'{cleaned(text)}"
+    rows = {row["note"]: row for row in seen_by_a_spreadsheet(users)}
     reported = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
-    assert (reported[guarded], reported["note"]) == ("6", guarded)
+    for record, text in enumerate(texts):
+        guarded = f"'{text}".replace("\r", "\r'").replace("\n", "\n'")
+        assert rows[guarded][f"{guarded}field"] == "5"
+        assert rows[guarded][USER_TITLE] == f"'{cleaned(text)}"
+        assert (reported[guarded], reported[f"note{record}"]) == ("6", guarded)
 
 
 @pytest.mark.parametrize("name", ["zoë@example.com", "zoe@example.com"])

@@ -127,7 +127,7 @@ def test_value_is_never_older_than_the_last_commit(home_url: str) -> None:
     stored = [1]
 
     def write() -> None:
-        for number in range(1, 60):
+        for number in range(1, 25):
             put_day(home_url, number)
             stored[0] = number + 1
 
@@ -140,7 +140,7 @@ def test_value_is_never_older_than_the_last_commit(home_url: str) -> None:
             with cache.view() as view:
                 assert view.get("days", Count()) == len(view.reader.ledger(SOURCE))
         writer.join()
-        assert cache.get("days", Count()) == 60
+        assert cache.get("days", Count()) == 25
 
 
 def test_error_is_not_cached(home_url: str) -> None:

@@ -168,6 +168,7 @@ def test_calendar_has_a_mark_per_day(home: Home, capsys: Capture) -> None:
         assert ruler[first + day - 1 :].startswith(f"{day}")
 
 
+@on_sqlite
 @pytest.mark.usefixtures("mixed")
 @pytest.mark.slow
 def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
