@@ -17,6 +17,7 @@ from conftest import Home
 from dashboard_scraper.model.costs import COST_METRICS, Account, Cost, CostFigures, sum_costs
 from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
 from dashboard_scraper.sources.registry import DASHBOARD
+from databases import on_sqlite
 from made_up_costs import (
     ADA,
     BEN,
@@ -74,6 +75,7 @@ def by_repr(costs: list[Cost] | tuple[Cost, ...]) -> list[str]:
     )
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_amounts_are_exact_decimals(home: Home, store_url: str) -> None:
     put_costs(home, [day_of(MIXED)], url=store_url)

@@ -33,6 +33,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from filled_store import LAST, SOURCE, figures_of, put, user
 from stored_days import sql
 
@@ -174,6 +175,7 @@ def test_files_from_columns_are_the_same_in_any_database(store_url: str, source:
         assert (b",2026-10-31," in content, b"1970" in content) == (True, False)
 
 
+@on_sqlite
 @pytest.mark.parametrize("names", [[], ["ada@example.com"]])
 def test_day_without_activity_has_columns_too(store_url: str, names: list[str]) -> None:
     users = [usage(DASHBOARD, name, {metric.name: 0 for metric in REQUIRED}) for name in names]
@@ -197,6 +199,7 @@ def test_unknown_fields_are_in_no_column(store_url: str) -> None:
         assert day.columns is None
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "damage", ["UPDATE user_day SET chat_messages = 6", "DELETE FROM user_day"]
 )
@@ -218,6 +221,7 @@ def test_columns_have_every_metric_that_the_ledger_has(store_url: str) -> None:
         assert [each.user for each in day.counted.active] == ["ada@example.com"]
 
 
+@on_sqlite
 def test_activity_that_no_column_has_is_that_of_records(store_url: str) -> None:
     """Somebody used only a metric that just an earlier version knew for this source."""
     unknown, *_ = [metric for metric in COUNTS if metric not in info_of(DASHBOARD).metrics]

@@ -166,6 +166,7 @@ def test_export_without_a_store_writes_nothing(home: Home, empty_place: str) -> 
     assert contents(folder) == {f"{MANIFEST}.stale": b"old"}
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring")
 def test_damaged_day_refuses_the_export(home: Home, store_url: str) -> None:
     backfill(home, march(3), march(4))

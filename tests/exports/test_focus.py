@@ -22,6 +22,7 @@ from dashboard_scraper.model.costs import COST_METRICS, Cost, CostFigures, sum_c
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
 from dashboard_scraper.sources.registry import ANALYTICS, COPILOT
+from databases import on_sqlite
 from made_up_costs import (
     ADA,
     BEN,
@@ -147,6 +148,7 @@ def test_columns_are_those_of_focus(home: Home) -> None:
         assert {name for name in NOT_NULL if not row[name]} == set()
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_amounts_are_exact_in_both_files(home: Home, store_url: str) -> None:
     put_costs(home, [day_of(MIXED)], url=store_url)

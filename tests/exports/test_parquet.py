@@ -94,6 +94,7 @@ def three_days(home: Home, spring: Simulator, store_url: str) -> Simulator:
     return spring
 
 
+@on_sqlite
 @pytest.mark.usefixtures("three_days")
 @pytest.mark.slow
 def test_duckdb_reads_every_stored_value(home: Home) -> None:

@@ -26,6 +26,7 @@ from dashboard_scraper.people.people import People
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import CostLedgerDay, Store, store_at
 from dashboard_scraper.store.revising import Stored
+from databases import on_sqlite
 from stored_days import sql
 
 DAY = date(2026, 10, 5)
@@ -87,6 +88,7 @@ def test_difference_is_stored_in_words(store: Store) -> None:
     ]
 
 
+@on_sqlite
 def test_same_answer_again_is_no_revision(store: Store) -> None:
     put(store, day_of(cost(ADA, "1.50")))
     assert put(store, day_of(cost(ADA, "1.5")), night=1) is Stored.SAME
@@ -94,6 +96,7 @@ def test_same_answer_again_is_no_revision(store: Store) -> None:
     assert (row.version, row.accepted_at, row.fetched_at) == (1, FIRST, FIRST + NIGHT)
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "revised",
     [

@@ -27,6 +27,7 @@ from dashboard_scraper.store.history import Change
 from dashboard_scraper.store.people_reader import KnownUser
 from dashboard_scraper.store.revising import AcceptAll
 from dashboard_scraper.store.sum_queries import UserSums
+from databases import on_sqlite
 from filled_store import FETCHED, LAST, MONTH, SOURCE, figures_of, put, some_days, user
 from stored_days import set_schema_version, sql
 
@@ -153,6 +154,7 @@ def test_day_of_thousands_is_stored_as_one_of_few(tmp_path: Path) -> None:
             assert reader.names_of(bitmap) == [each.user for each in of]
 
 
+@on_sqlite
 def test_names_are_numbered_again_after_a_run_elsewhere_removed_them(store_url: str) -> None:
     """For example, while `watch` waits for the next night."""
     ada, ben = (user(name, chat_messages=1) for name in NAMES[1:3])
@@ -225,6 +227,7 @@ def test_older_store_gets_bitmaps(store_url: str) -> None:
         check_bitmaps(reader)
 
 
+@on_sqlite
 def test_damaged_bitmaps_are_an_error(store_url: str) -> None:
     put(store_url, {FIRST: usages({"ada@example.com": {}, "ben@example.com": {COUNTS[0].name: 1}})})
     for damage in (

@@ -182,6 +182,7 @@ def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:
     assert found["sources"][0]["forgotten"] == [f"{march(day)}" for day in (3, 4, 5)]
 
 
+@on_sqlite
 def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulator) -> None:
     unknown, other = COUNTS[0], COUNTS[2]
     hidden = {FIELDS[unknown]: None}
@@ -201,6 +202,7 @@ def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulat
         assert_counted(ledger_before[day], left)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(raw_body(answer(record_of("ada@example.com"))), USERS, FIRST))

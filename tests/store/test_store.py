@@ -36,6 +36,7 @@ from dashboard_scraper.sources.dashboard.fields import MONTHLY_ACTIVE_USERS, TEN
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import LedgerDay, Status, Store, store_at
 from dashboard_scraper.store.schema import DAY_LEDGER, USER_DAY
+from databases import on_sqlite
 
 SOURCE = "dashboard"
 DAY = date(2024, 2, 29)
@@ -248,6 +249,7 @@ def test_ledger_has_time_number_and_sums(store: Store) -> None:
     )
 
 
+@on_sqlite
 @pytest.mark.parametrize("users", [[], [user("ada@example.com", 0)]])
 def test_day_without_activity_is_empty(store: Store, users: list[UserUsage]) -> None:
     """Without any users, a metric that the source never has stays unknown, as it is for users."""
@@ -270,6 +272,7 @@ def test_sum_with_unknown_part_is_unknown(store: Store) -> None:
         assert stored(store)[0].sums == replace(figures(count=4), **unknown)
 
 
+@on_sqlite
 def test_second_put_replaces_the_day(store: Store) -> None:
     put(store, user("ada@example.com", 1), user("gone@example.com", 2))
     first, _ = stored(store)
@@ -287,6 +290,7 @@ def test_second_put_replaces_the_day(store: Store) -> None:
         assert "gone@example.com" not in reader.users(SOURCE, Window(DAY, DAY))
 
 
+@on_sqlite
 def test_two_sources_do_not_mix(store: Store, store_url: str) -> None:
     one, other = user("ada@example.com", 1), user("ada@example.com", 9)
     put(store, one, source="a source")

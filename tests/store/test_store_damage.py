@@ -26,6 +26,7 @@ from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
+from databases import on_sqlite
 from stored_days import ledger, set_schema_version, settings_of, sql, stored_users
 
 SOURCE = "dashboard"
@@ -155,6 +156,7 @@ def test_readers_migrate_an_older_store(
         }
 
 
+@on_sqlite
 def test_empty_day_stays_valid_after_migration(home: Home, store_url: str) -> None:
     store = store_at(store_url)
     with store.locked(), store.opened():
@@ -303,6 +305,7 @@ def test_day_that_contradicts_ledger_is_not_exported(
     assert home.files() > fresh
 
 
+@on_sqlite
 @pytest.mark.usefixtures("sim", "csv_alone")
 @pytest.mark.slow
 def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> None:
@@ -316,6 +319,7 @@ def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> 
     assert stored_users(home)[NEXT]
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_lost_name_is_reported(store_url: str, run: Run) -> None:
     make_store(store_url)
@@ -339,6 +343,7 @@ def test_refresh_repairs_a_lost_name(store_url: str, run: Run) -> None:
     assert run("status", "--verify").code == 0
 
 
+@on_sqlite
 def test_day_without_ledger_row_is_missing(home: Home, store_url: str, run: Run) -> None:
     make_store(store_url)
     sql(store_url, f"DELETE FROM day_ledger WHERE day = '{NEXT}'")

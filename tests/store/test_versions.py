@@ -37,6 +37,7 @@ from dashboard_scraper.store import (
     store_at,
 )
 from dashboard_scraper.store.revising import Stored
+from databases import on_sqlite
 from filled_store import user
 from stored_days import set_schema_version, settings_of, sql
 
@@ -88,6 +89,7 @@ def states(store: Store) -> dict[int, VersionState | None]:
         return {v.ledger.version: v.state for v in reader.versions(ANALYTICS, DAY)}
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_revision_preserves_the_earlier_version(store: Store) -> None:
     first, second = people(3, chat_messages=1), [*people(2, chat_messages=1), user("z@example.com")]
@@ -103,6 +105,7 @@ def test_revision_preserves_the_earlier_version(store: Store) -> None:
         assert reader.ledger(ANALYTICS) == {}
 
 
+@on_sqlite
 def test_repeated_answer_is_recorded_without_version(store: Store) -> None:
     for night in (0, 0, 1, 1, 2):
         put(store, people(3), night)
@@ -113,6 +116,7 @@ def test_repeated_answer_is_recorded_without_version(store: Store) -> None:
     assert version.since == FIRST
 
 
+@on_sqlite
 def test_versions_store_changed_rows_only(store: Store, store_url: str) -> None:
     users = people(50)
     put(store, users, 0)
@@ -123,6 +127,7 @@ def test_versions_store_changed_rows_only(store: Store, store_url: str) -> None:
     assert len(contents(store)) == 6
 
 
+@on_sqlite
 def test_held_version_leaves_the_earlier_in_force(store: Store) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -138,6 +143,7 @@ def test_held_version_leaves_the_earlier_in_force(store: Store) -> None:
     assert row.fetched_at == FIRST
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_people_are_lost_and_gained_by_their_activity(store: Store) -> None:
     policy = Suspicion()
@@ -152,6 +158,7 @@ def test_people_are_lost_and_gained_by_their_activity(store: Store) -> None:
     assert (moved, held.movement.lost, held.movement.gained) == ((1, 0), {"chat_messages": 1}, {})
 
 
+@on_sqlite
 def test_held_version_counts_repeats_until_accepted(store: Store, store_url: str) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -169,6 +176,7 @@ def test_held_version_counts_repeats_until_accepted(store: Store, store_url: str
     assert not store.accept(ANALYTICS, DAY, FIRST + 4 * NIGHT)
 
 
+@on_sqlite
 def test_held_version_is_withdrawn_by_the_old_answer(store: Store) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -183,6 +191,7 @@ def test_held_version_is_withdrawn_by_the_old_answer(store: Store) -> None:
     assert states(store) == {1: None, 2: VersionState.HELD}
 
 
+@on_sqlite
 def test_latest_doubtful_answer_is_held(store: Store, store_url: str) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -201,6 +210,7 @@ def test_latest_doubtful_answer_is_held(store: Store, store_url: str) -> None:
     assert sql(store_url, in_order) == [("superseded",), ("rejected",), ("withdrawn",)]
 
 
+@on_sqlite
 def test_damaged_day_is_replaced_without_a_hold(store: Store, store_url: str) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -236,6 +246,7 @@ def test_repeated_answer_repairs_ledger_and_bitmaps(store: Store, store_url: str
             assert reader.damaged_days(ANALYTICS) == [], damage
 
 
+@on_sqlite
 def test_final_details_stay_with_repeated_answer(store: Store) -> None:
     """They stay with the old version if they may have grown since or do not add up."""
 
@@ -262,6 +273,7 @@ def test_final_details_stay_with_repeated_answer(store: Store) -> None:
     assert repeat(3) == (3, {})
 
 
+@on_sqlite
 def test_answer_after_forget_makes_day_complete(store: Store) -> None:
     for count in (3, 2):
         stored, _ = store.put(ANALYTICS, DayUsage(DAY, people(count), {}), FIRST)
@@ -272,6 +284,7 @@ def test_answer_after_forget_makes_day_complete(store: Store) -> None:
     assert (row.users, row.forgotten) == (2, 0)
 
 
+@on_sqlite
 def test_rejected_version_is_not_held_again(store: Store) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -371,6 +384,7 @@ def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, 
 ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_freshness_is_that_of_the_moment(store: Store) -> None:
     """The same answer on later nights is a later fetch of the same version."""
@@ -420,6 +434,7 @@ def test_export_as_of_has_the_bytes_of_that_moment(
     capsys.readouterr()
 
 
+@on_sqlite
 def test_version_of_a_clock_that_was_ahead_stays_replaced(store: Store) -> None:
     put(store, people(3), 2)
     put(store, people(2), 0)
