@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from pyiceberg.exceptions import CommitStateUnknownException
+from pyiceberg.exceptions import CommitStateUnknownException, NoSuchTableError
 from pyiceberg.io.pyarrow import pyarrow_to_schema, write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
@@ -82,17 +82,24 @@ def prepare(lake: Lake) -> None:
     """Create missing tables, and add missing columns to existing ones."""
     lake.catalog.create_namespace_if_not_exists(lake.namespace)
     for each in TABLES:
-        table = lake.catalog.create_table_if_not_exists(
-            lake.identifier(each.name),
-            each.schema,
-            partition_spec=each.partitions,
-            properties=PROPERTIES,
-        )
+        table = _found_or_new(lake, each)
         _refuse_other_partitions(table)
         _add_columns(table, each)
         if table.properties.get(_RETRIES) != PROPERTIES[_RETRIES]:
             with table.transaction() as change:
                 change.set_properties({_RETRIES: PROPERTIES[_RETRIES]})
+
+
+def _found_or_new(lake: Lake, kind: LakeTable) -> Table:
+    name = lake.identifier(kind.name)
+    # If there is a table, the library finds out only when it has written the metadata of another,
+    # which then stays as a file that nothing refers to.
+    try:
+        return lake.catalog.load_table(name)
+    except NoSuchTableError:
+        return lake.catalog.create_table_if_not_exists(
+            name, kind.schema, partition_spec=kind.partitions, properties=PROPERTIES
+        )
 
 
 def _refuse_other_partitions(table: Table) -> None:
