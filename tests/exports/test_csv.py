@@ -403,6 +403,13 @@ def test_formula_signs_are_guarded_behind_blanks(blanks: str) -> None:
     assert parse(render(("a",), [[guard(text)] for text in texts]))[1:] == [[t] for t in texts]
 
 
+@pytest.mark.parametrize("first", ["\t", "\r", "\n"])
+def test_text_that_begins_with_a_control_character_is_guarded(first: str) -> None:
+    """Programs that remove it would run what follows."""
+    assert guard(f"{first}a") == f"'{first}a"
+    assert parse(render(("a", "b"), [[1, guard(f"{first}a")]]))[1:] == [["1", f"{first}a"]]
+
+
 @pytest.mark.parametrize(
     ("text", "guarded"),
     [
