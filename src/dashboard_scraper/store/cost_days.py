@@ -127,16 +127,9 @@ class StoredCosts:
         before, old = cost_ledger_day(current), self.rows()
         if not content and not old:  # another currency of no costs is no revision
             current = {**current, "currency": row["currency"]}
-        is_same = new == old and is_equal(row, current) and before.forgotten == lost
-        marks = [mark for mark in before.unreconciled if not mark.of_earlier]
-        if is_same and policy is not None and not policy.is_confirmed(before, fetched_at):
-            marks = before.unreconciled
-        if is_same:
-            self._update_ledger(
-                fetched_at=fetched_at,
-                currency=row["currency"],
-                unreconciled=differences_text(marks),
-            )
+        if new == old and is_equal(row, current) and before.forgotten == lost:
+            marks = differences_text(_marks_of_same(before, fetched_at, policy))
+            self._update_ledger(fetched_at=fetched_at, currency=row["currency"], unreconciled=marks)
             return Stored.SAME, before
         if policy is not None:
             losses = policy.losses(_costs_in(self._unmarked(before, old)), _costs_in(new))
@@ -259,6 +252,15 @@ class StoredCosts:
 
 def _costs_in(content: Content) -> list[Cost]:
     return [cost_of((*key, *row)) for key, row in content.items()]
+
+
+def _marks_of_same(
+    row: CostLedgerDay, fetched_at: datetime, policy: LossPolicy | None
+) -> list[CostDifference]:
+    """The marks that a version keeps when the source repeats it."""
+    if policy is not None and not policy.is_confirmed(row, fetched_at):
+        return row.unreconciled
+    return [mark for mark in row.unreconciled if not mark.of_earlier]
 
 
 def _has_losses(row: CostLedgerDay) -> bool:
