@@ -132,7 +132,7 @@ class Stale(ScraperError):
 
 
 class NotReconciled(ScraperError):
-    """Every day and every file is there, but the users of some days do not add up to the totals."""
+    """Every day and every file is there, but the users or costs of some days do not add up."""
 
     exit_code = 9
 

@@ -166,8 +166,9 @@ class CostDay:
     """A source's answer for the costs of one UTC day: one entry per user and resource.
 
     `total` is the source's own figure for the day, from a query without users; None if the source
-    has no such figure, so that nothing shows whether rows are missing. `sums_of_nothing` are the
-    sums of a day without rows, if it is known which metrics the source never reports.
+    has no such figure, so that only earlier answers show whether rows are missing.
+    `sums_of_nothing` are the sums of a day without rows, if it is known which metrics the source
+    never reports.
     """
 
     day: date

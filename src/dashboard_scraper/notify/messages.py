@@ -66,8 +66,7 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
         "Wait for the other run, or end it; then run it again.",
     ),
     NotReconciled: (
-        "Every day and file is there, but the users of some days do not add up to the source's own"
-        " totals.",
+        "Every day and file is there, but the users or the costs of some days do not add up.",
         "`status` lists the days: compare them with the source before you use them.",
     ),
     RevisionsHeld: (

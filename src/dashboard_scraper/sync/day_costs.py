@@ -3,7 +3,8 @@
 If a source has its own totals, one request returns those of up to 90 days. They show which stored
 days have changed since, and what the rows of each day must add up to. For a source without totals,
 a day is fetched if it is missing or not settled, or if its usage was revised since; but not while
-its usage is held: the same fault may be in its costs, and no total would show it.
+its usage is held: the same fault may be in its costs, and no total would show it. A day whose costs
+fall is marked, as the answer may lack some.
 """
 
 from __future__ import annotations
@@ -257,7 +258,7 @@ class _Filling:
             return False
         return usage.accepted_at > row.fetched_at
 
-    def _is_loss_explained(self, day: date) -> bool:
+    def _may_fall(self, day: date) -> bool:
         """Whether a day's costs may fall without a doubt: a total confirms them, or the usage of
         the same answer fell by more than the limit, and was confirmed or accepted by somebody.
         """
@@ -295,7 +296,7 @@ class _Filling:
             costs = self._fetch_again(costs.day)
         self._most_rows = max(self._most_rows, len(costs.costs))
         removed = self._removed_from(costs)
-        rules = None if self._is_loss_explained(costs.day) else self._rules
+        rules = None if self._may_fall(costs.day) else self._rules
         result, before = self._store.put_costs(self._name, costs, fetched_at, removed, rules)
         if costs.differences:
             differences = listed(costs.differences, separator="; ")
