@@ -177,7 +177,7 @@ def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
         return {error.exit_code}.union(*map(all_of, error.__subclasses__()))
 
     _, _, codes = home.run(*words).out.partition("exit codes:")
-    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+) ", codes)}
+    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+)\s", codes)}
     assert listed == {0, *all_of(ScraperError)}
 
 

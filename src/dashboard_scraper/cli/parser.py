@@ -15,8 +15,8 @@ _EPILOG = """\
 exit codes: 0 complete; 1 unexpected error, or a file or the store could not be read or written;
 2 wrong usage or setting; 3 sign in again; 4 source unavailable; 5 the source's data broke its
 contract; 6 finished, but days are missing; 7 another run is active; 8 the newest day is too old,
-or watch is not alive; 9 complete, but the users or costs of some days do not add up; 10 revisions
-of earlier days are held; 11 all days are empty or equal, or unlike the stored ones;
+or watch is not alive; 9 complete, but the users or costs of some days do not add up;
+10 revisions of earlier days are held; 11 all days are empty or equal, or unlike the stored ones;
 12 several sources failed, with different codes
 """
 
